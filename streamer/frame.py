@@ -141,12 +141,15 @@ class AnalyzedFrame:
     Attributes:
         ended_track_ids: tracks whose last appearance was an earlier frame (their identities can be released).
         scene_cut: True when this frame begins a new shot.
+        detector_failed: True when no trustworthy detection covers this frame (the detector raised, answered with
+            numbers that are not finite, or has been silent too long): the picture must be masked whole.
     """
 
     frame: Frame
     faces: list[TrackedFace] = field(default_factory=list)
     ended_track_ids: list[int] = field(default_factory=list)
     scene_cut: bool = False
+    detector_failed: bool = False
 
 
 def invert_affine(matrix: Float64Array) -> Float64Array:
