@@ -1,0 +1,214 @@
+"""`veilstream anonymize`: files, folders and patterns in; the same with synthetic people out."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from streamer.batch import Task, plan_tasks
+from streamer.cli.exit_codes import DONE, DONE_WITH_MASKED_FRAMES, FAILED
+from streamer.cli.progress import progress_display
+from streamer.errors import SettingsError, VeilstreamError
+from streamer.job import JobResult, JobRunner, probe_duration_seconds
+from streamer.report import write_json, write_text
+from streamer.settings import AnonymizeSettings, DetectorName, MechanismName, ReplaceWith, make_settings
+
+
+def anonymize(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Video or image files, patterns, or folders.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Output file; a folder when there are several inputs.")
+    ],
+    epsilon: Annotated[
+        float, typer.Option(help="Privacy parameter of the identity drawn for each track.", rich_help_panel="Privacy")
+    ] = 1.0,
+    mechanism: Annotated[
+        MechanismName, typer.Option(help="How a track's synthetic person is drawn.", rich_help_panel="Privacy")
+    ] = MechanismName.CODEBOOK,
+    allow_large_epsilon: Annotated[
+        bool, typer.Option(help="Accept an epsilon above 8, which protects next to nothing.", rich_help_panel="Privacy")
+    ] = False,
+    key_file: Annotated[
+        Path | None, typer.Option(help="Key that makes the draws replayable.", rich_help_panel="Privacy")
+    ] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Ledger file that takes one line per draw.", rich_help_panel="Privacy")
+    ] = None,
+    scope: Annotated[
+        str, typer.Option(help="Name under which epsilon is summed.", rich_help_panel="Privacy")
+    ] = "default",
+    budget: Annotated[
+        float | None, typer.Option(help="Largest sum of epsilon in the scope.", rich_help_panel="Privacy")
+    ] = None,
+    codebook: Annotated[
+        Path | None, typer.Option(help="Another codebook of synthetic people.", rich_help_panel="Privacy")
+    ] = None,
+    replace_with: Annotated[
+        ReplaceWith, typer.Option(help="What stands in the place of a face.", rich_help_panel="Picture")
+    ] = ReplaceWith.SYNTHETIC,
+    detector: Annotated[
+        DetectorName, typer.Option(help="Face detector.", rich_help_panel="Detection")
+    ] = DetectorName.RETINAFACE,
+    score_threshold: Annotated[
+        float, typer.Option(help="Detections at least this sure are covered.", rich_help_panel="Detection")
+    ] = 0.5,
+    long_side: Annotated[
+        int, typer.Option(help="Long side of the picture shown to the detector, px.", rich_help_panel="Detection")
+    ] = 640,
+    tiles: Annotated[
+        bool, typer.Option(help="Also look at overlapping tiles, for small faces (slower).", rich_help_panel="Detection")
+    ] = False,
+    detect_every: Annotated[
+        int, typer.Option(help="Run the detector on every n-th frame.", rich_help_panel="Detection")
+    ] = 1,
+    codec: Annotated[
+        str | None, typer.Option(help="Video encoder; default: the input's codec.", rich_help_panel="Picture")
+    ] = None,
+    crf: Annotated[float | None, typer.Option(help="Constant quality.", rich_help_panel="Picture")] = None,
+    preset: Annotated[str | None, typer.Option(help="Encoder preset.", rich_help_panel="Picture")] = None,
+    decoder: Annotated[
+        Path | None, typer.Option(help="Another face decoder (ONNX).", rich_help_panel="Engines")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="auto, onnxruntime or openvino.", rich_help_panel="Engines")
+    ] = "auto",
+    threads: Annotated[int, typer.Option(help="Threads of each engine.", rich_help_panel="Engines")] = 1,
+    report: Annotated[Path | None, typer.Option(help="Write a JSON report here.")] = None,
+    boxes: Annotated[
+        Path | None, typer.Option(help="Write boxes as MOT text: a file, or a folder for several inputs.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
+    resume: Annotated[bool, typer.Option(help="Skip inputs whose output is already complete.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Replace every face in INPUT by a synthetic person who stays the same through a track."""
+    if overwrite and resume:
+        raise SettingsError("--overwrite and --resume contradict each other; give one of them")
+    settings = make_settings(
+        replace_with=replace_with,
+        privacy={
+            "mechanism": mechanism,
+            "epsilon": epsilon,
+            "allow_large_epsilon": allow_large_epsilon,
+            "key_file": key_file,
+            "ledger": ledger,
+            "scope": scope,
+            "budget": budget,
+            "codebook": codebook,
+        },
+        analysis={
+            "detector": detector,
+            "score_threshold": score_threshold,
+            "continue_threshold": min(0.25, score_threshold),
+            "long_side_px": long_side,
+            "tiles": tiles,
+            "detect_every": detect_every,
+        },
+        encode={"codec": codec, "crf": crf, "preset": preset},
+        decoder=decoder,
+        engine=engine,
+        threads=threads,
+    )
+    tasks = plan_tasks(inputs, output)
+    batch = _Batch(settings, tasks, report, boxes, overwrite=overwrite, resume=resume, quiet=quiet)
+    raise typer.Exit(batch.run())
+
+
+class _Batch:
+    """Runs the tasks one after another; one that fails leaves the others alone."""
+
+    def __init__(
+        self,
+        settings: AnonymizeSettings,
+        tasks: list[Task],
+        report: Path | None,
+        boxes: Path | None,
+        *,
+        overwrite: bool,
+        resume: bool,
+        quiet: bool,
+    ) -> None:
+        self._settings = settings
+        self._tasks = tasks
+        self._report = report
+        self._boxes = boxes
+        self._overwrite = overwrite
+        self._resume = resume
+        self._quiet = quiet
+        self._cancel = threading.Event()
+        self._entries: list[dict[str, Any]] = []
+
+    def run(self) -> int:
+        if not self._tasks:
+            typer.echo("veilstream: no video or image in the input; nothing to do", err=True)
+            return FAILED
+        code = DONE
+        with _stop_signals(self._cancel), JobRunner(self._settings) as runner:
+            for task in self._tasks:
+                code = _worse(code, self._run_one(runner, task))
+                self._write_report(runner)
+        return code
+
+    def _run_one(self, runner: JobRunner, task: Task) -> int:
+        try:
+            if task.problem is not None:
+                raise VeilstreamError(task.problem)
+            duration_seconds = None if task.is_image or self._quiet else probe_duration_seconds(task.input_path)
+            with progress_display(task.input_path.name, duration_seconds, quiet=self._quiet) as on_progress:
+                result = runner.run(
+                    task.input_path,
+                    task.output_path,
+                    overwrite=self._overwrite,
+                    resume=self._resume,
+                    on_progress=on_progress,
+                    cancel=self._cancel,
+                )
+            self._write_boxes(task, result)
+        except VeilstreamError as error:
+            typer.echo(f"veilstream: {error}", err=True)
+            self._entries.append({"input": task.input_path.name, "status": "failed", "error": str(error)})
+            return FAILED
+        self._entries.append(result.as_json())
+        typer.echo(result.summary())
+        return DONE_WITH_MASKED_FRAMES if result.masked_frames else DONE
+
+    def _write_boxes(self, task: Task, result: JobResult) -> None:
+        if self._boxes is None or result.skipped:
+            return
+        folder = len(self._tasks) > 1 or self._boxes.is_dir()
+        path = self._boxes / f"{task.output_path.name}.txt" if folder else self._boxes
+        write_text(path, "".join(f"{line}\n" for line in result.mot_lines))
+
+    def _write_report(self, runner: JobRunner) -> None:
+        if self._report is not None:
+            write_json(self._report, {**runner.describe(), "files": self._entries})
+
+
+def _worse(first: int, second: int) -> int:
+    order = (DONE, DONE_WITH_MASKED_FRAMES, FAILED)
+    return max(first, second, key=order.index)
+
+
+@contextmanager
+def _stop_signals(cancel: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM set `cancel`; the job then ends between two frames. A second Ctrl-C ends at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        cancel.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,62 @@
+"""Root of the command line. Sub-commands live in modules of their own and are imported when they are called."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from calibration.errors import CalibrationError
+from engines.errors import EngineError
+from streamer.cli.anonymize import anonymize
+from streamer.cli.exit_codes import FAILED, INTERRUPTED, USAGE
+from streamer.cli.ledger import ledger_app
+from streamer.cli.models import models_app
+from streamer.errors import SettingsError, VeilstreamError
+from streamer.pipeline import Cancelled
+
+app = typer.Typer(
+    name="veilstream",
+    help="Replace every face in a video by a synthetic person, one per track, under a stated epsilon.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(anonymize)
+app.add_typer(models_app, name="models")
+app.add_typer(ledger_app, name="ledger")
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"veilstream {importlib.metadata.version('veilstream')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that stand before the sub-command."""
+
+
+def main() -> NoReturn:
+    """Entry point: turns every expected error into one line on stderr and an exit code."""
+    try:
+        app()
+    except SettingsError as error:
+        _fail(str(error), USAGE)
+    except (VeilstreamError, EngineError, CalibrationError) as error:
+        _fail(str(error), FAILED)
+    except (KeyboardInterrupt, Cancelled):
+        _fail("interrupted; nothing half-written was kept", INTERRUPTED)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"veilstream: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,9 @@
+"""What the exit status of `veilstream` says."""
+
+from __future__ import annotations
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+DONE_WITH_MASKED_FRAMES = 3
+INTERRUPTED = 130

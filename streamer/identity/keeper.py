@@ -1,0 +1,149 @@
+"""Keeps one synthetic person per track, and forgets the real face as soon as the draw is made.
+
+A track is looked at while its first frames wait in the look-ahead: the best crops seen so far are kept, at most
+`CROPS_PER_TRACK` of them. When the first verified frame of the track is rendered, the crops go through the identity
+encoder, the mechanism draws (one draw, one ledger line), and crops and embedding are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from calibration.assign import Assignment, IdentityAssigner
+from calibration.codebook import Codebook, SyntheticPerson
+from calibration.errors import BudgetExhausted, CodebookExhausted
+from engines.face.template import RECOGNITION_POINTS_PX, similarity_from_points
+from engines.identity import IdentityEncoder
+from streamer.frame import Float32Array, Frame, TrackedFace
+from streamer.planes import read_patch
+
+CROPS_PER_TRACK = 3
+CROP_SIDE_PX = 112
+
+
+class IdentityRefusal(Exception):
+    """No identity can be given to this track; the face must be masked. `reason` is a word for the report."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class _Candidates:
+    """The best crops of a track that has no identity yet: (quality, crop (112, 112, 3) float32 RGB in 0..255)."""
+
+    crops: list[tuple[float, Float32Array]] = field(default_factory=list)
+
+    def offer(self, quality: float, make_crop: Callable[[], Float32Array]) -> None:
+        if len(self.crops) == CROPS_PER_TRACK and quality <= self.crops[-1][0]:
+            return
+        self.crops.append((quality, make_crop()))
+        self.crops.sort(key=lambda item: item[0], reverse=True)
+        del self.crops[CROPS_PER_TRACK:]
+
+
+class IdentityKeeper:
+    """Gives each track its synthetic person.
+
+    Args:
+        assigner: draws, without replacement among the live tracks, and writes the ledger.
+        codebook: the synthetic people.
+        encoder: identity encoder; may be None when the mechanism needs no code of the real face, and then none is
+            ever computed.
+        stream: name of the stream in the ledger. It should not tell who is in the picture.
+    """
+
+    def __init__(
+        self, assigner: IdentityAssigner, codebook: Codebook, encoder: IdentityEncoder | None, *, stream: str
+    ) -> None:
+        if assigner.needs_code and encoder is None:
+            raise ValueError("this mechanism needs an identity encoder")
+        self._assigner = assigner
+        self._codebook = codebook
+        self._encoder = encoder if assigner.needs_code else None
+        self._stream = stream
+        self._candidates: dict[int, _Candidates] = {}
+        self._people: dict[int, SyntheticPerson] = {}
+        self._refusals: dict[int, str] = {}
+        self.assignments: dict[int, Assignment] = {}
+
+    def observe(self, frame: Frame, faces: list[TrackedFace]) -> None:
+        """Look at the faces of a frame that is about to wait in the look-ahead."""
+        if self._encoder is None:
+            return
+        for face in faces:
+            if face.points_xy_px is None or self._is_settled(face.track_id):
+                continue
+            self._candidates.setdefault(face.track_id, _Candidates()).offer(
+                _quality(face), lambda face=face: _aligned_crop(frame, face.points_xy_px)
+            )
+
+    def person_for(self, track_id: int, frame: Frame, points_xy_px: Float32Array) -> SyntheticPerson:
+        """The person of a track, drawn at the first call.
+
+        Args:
+            points_xy_px: (5, 2) display px, used when no better crop was seen before.
+
+        Raises:
+            IdentityRefusal: budget spent or codebook exhausted; the answer stays the same for the whole track.
+            EngineError: the encoder failed; nothing was drawn, and a later call tries again.
+        """
+        if track_id in self._people:
+            return self._people[track_id]
+        if track_id in self._refusals:
+            raise IdentityRefusal(self._refusals[track_id])
+        code_unit = self._encode(track_id, frame, points_xy_px)
+        try:
+            assignment = self._assigner.assign(self._stream, track_id, code_unit)
+        except BudgetExhausted:
+            self._refuse(track_id, "budget_spent")
+        except CodebookExhausted:
+            self._refuse(track_id, "codebook_exhausted")
+        finally:
+            del code_unit
+            self._candidates.pop(track_id, None)
+        self.assignments[track_id] = assignment
+        self._people[track_id] = self._codebook.person(assignment.index)
+        return self._people[track_id]
+
+    def release(self, track_id: int) -> None:
+        """The track is over: its synthetic person may be given to another one."""
+        self._candidates.pop(track_id, None)
+        self._refusals.pop(track_id, None)
+        if self._people.pop(track_id, None) is not None:
+            self._assigner.release(track_id)
+
+    def _is_settled(self, track_id: int) -> bool:
+        return track_id in self._people or track_id in self._refusals
+
+    def _refuse(self, track_id: int, reason: str) -> None:
+        self._refusals[track_id] = reason
+        raise IdentityRefusal(reason) from None
+
+    def _encode(self, track_id: int, frame: Frame, points_xy_px: Float32Array) -> Float32Array | None:
+        if self._encoder is None:
+            return None
+        kept = self._candidates.get(track_id)
+        crops = [crop for _, crop in kept.crops] if kept and kept.crops else [_aligned_crop(frame, points_xy_px)]
+        mean = self._encoder.encode(np.stack(crops)).mean(axis=0)
+        return (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
+
+
+def _quality(face: TrackedFace) -> float:
+    """Larger is better: big, sure, and frontal (the nose midway between the eyes)."""
+    assert face.points_xy_px is not None
+    left_eye, right_eye, nose = face.points_xy_px[:3]
+    eye_distance = float(np.linalg.norm(right_eye - left_eye)) + 1e-6
+    off_centre = abs(float(np.linalg.norm(nose - left_eye) - np.linalg.norm(nose - right_eye))) / eye_distance
+    side_px = float(min(face.box_xyxy_px[2] - face.box_xyxy_px[0], face.box_xyxy_px[3] - face.box_xyxy_px[1]))
+    return face.score * min(side_px, CROP_SIDE_PX) * max(0.0, 1.0 - off_centre)
+
+
+def _aligned_crop(frame: Frame, points_xy_px: Float32Array | None) -> Float32Array:
+    assert points_xy_px is not None
+    patch_from_display = similarity_from_points(points_xy_px, RECOGNITION_POINTS_PX)
+    return read_patch(frame.video, frame.geometry, patch_from_display, CROP_SIDE_PX) * np.float32(255.0)

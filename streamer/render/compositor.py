@@ -1,0 +1,189 @@
+"""The only maker of anonymized frames. Whatever goes wrong here, what leaves is covered.
+
+Fail closed, in two steps: a face that cannot be rendered is covered by the fallback; a frame in which that cannot be
+promised (no detection was possible, or covering itself failed) is masked whole.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, final
+
+import numpy as np
+
+from streamer.frame import AnalyzedFrame, Float32Array, Float64Array, Frame, TrackedFace
+from streamer.planes import cover_face, mask_whole_frame, write_patch
+from streamer.settings import ReplaceWith
+
+_log = logging.getLogger(__name__)
+_SEAL = object()
+
+
+class FallbackReason(str, Enum):
+    """Why a face got the fallback instead of a synthetic person."""
+
+    ASKED = "asked"
+    TOO_SMALL = "too_small"
+    NOT_VERIFIED = "not_verified"
+    OBLIQUE = "oblique"
+    OUTSIDE = "mostly_outside"
+    BUDGET_SPENT = "budget_spent"
+    CODEBOOK_EXHAUSTED = "codebook_exhausted"
+    ENGINE_FAILED = "engine_failed"
+
+
+class MaskReason(str, Enum):
+    """Why a frame was masked whole."""
+
+    DETECTOR_FAILED = "detector_failed"
+    COVERING_FAILED = "covering_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedFace:
+    """A synthetic face, ready to be blended.
+
+    Attributes:
+        patch_rgb_f32: (n, n, 3) in 0..1.
+        alpha_f32: (n, n) in 0..1; 1 over the whole real face.
+        patch_from_display: affine (2, 3) from display px to patch px.
+    """
+
+    patch_rgb_f32: Float32Array
+    alpha_f32: Float32Array
+    patch_from_display: Float64Array
+
+    def is_usable(self) -> bool:
+        """False when any number in it is not finite."""
+        return bool(
+            np.isfinite(self.patch_rgb_f32).all()
+            and np.isfinite(self.alpha_f32).all()
+            and np.isfinite(self.patch_from_display).all()
+        )
+
+
+class FaceRenderer(Protocol):
+    """Turns the tracked faces of a frame into synthetic ones."""
+
+    def render(self, frame: Frame, faces: Sequence[TrackedFace]) -> list[RenderedFace | FallbackReason]:
+        """One answer per face, in order. Reads the frame, never writes to it."""
+        ...
+
+    def release(self, track_id: int) -> None:
+        """Forget a track that is over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Covering:
+    """How one face was covered: by a synthetic person (`reason` None) or by the fallback."""
+
+    face: TrackedFace
+    reason: FallbackReason | None
+
+
+@final
+class AnonymizedFrame:
+    """A frame in which every known face is covered. Only `Compositor` can make one, and sinks accept nothing else.
+
+    Attributes:
+        frame: the frame, with its planes rewritten under the masks.
+        coverings: one per face.
+        masked: why the whole picture was masked, or None.
+    """
+
+    __slots__ = ("coverings", "frame", "masked")
+
+    def __init__(
+        self, seal: object, frame: Frame, coverings: tuple[Covering, ...], masked: MaskReason | None
+    ) -> None:
+        if seal is not _SEAL:
+            raise TypeError("only the compositor makes an AnonymizedFrame")
+        self.frame = frame
+        self.coverings = coverings
+        self.masked = masked
+
+
+class Compositor:
+    """Covers every face of an analyzed frame.
+
+    Args:
+        renderer: makes synthetic faces; None when the user asked for a plain covering.
+        replace_with: the covering asked for. With `SYNTHETIC`, faces that cannot be rendered get `SOLID`.
+    """
+
+    def __init__(self, renderer: FaceRenderer | None, replace_with: ReplaceWith = ReplaceWith.SYNTHETIC) -> None:
+        if (renderer is None) == (replace_with is ReplaceWith.SYNTHETIC):
+            raise ValueError("a renderer is needed for synthetic faces, and for nothing else")
+        self._renderer = renderer
+        self._covering = ReplaceWith.SOLID if replace_with is ReplaceWith.SYNTHETIC else replace_with
+
+    def compose(self, analyzed: AnalyzedFrame) -> AnonymizedFrame:
+        """Cover the faces, in the planes of the frame itself. Never raises, never lets a raw face through."""
+        frame = analyzed.frame
+        if analyzed.detector_failed:
+            return self._mask(frame, MaskReason.DETECTOR_FAILED)
+        try:
+            coverings = self._cover_all(frame, analyzed.faces)
+        except Exception as error:
+            # The exception's text is not logged: it may carry numbers of the picture.
+            _log.error("frame %d: covering failed (%s); the frame is masked", frame.index, type(error).__name__)
+            return self._mask(frame, MaskReason.COVERING_FAILED)
+        finally:
+            self._release(analyzed.ended_track_ids)
+        return AnonymizedFrame(_SEAL, frame, coverings, None)
+
+    def _mask(self, frame: Frame, reason: MaskReason) -> AnonymizedFrame:
+        frame.video = mask_whole_frame(frame.video)
+        return AnonymizedFrame(_SEAL, frame, (), reason)
+
+    def _release(self, track_ids: Sequence[int]) -> None:
+        if self._renderer is not None:
+            for track_id in track_ids:
+                self._renderer.release(track_id)
+
+    def _cover_all(self, frame: Frame, faces: Sequence[TrackedFace]) -> tuple[Covering, ...]:
+        if not faces:
+            return ()
+        # Far faces first, so that where two overlap the nearer one ends on top.
+        ordered = sorted(faces, key=_area)
+        answers = self._render(frame, ordered)
+        frame.video.make_writable()
+        coverings = []
+        for face, answer in zip(ordered, answers, strict=True):
+            if isinstance(answer, RenderedFace):
+                write_patch(
+                    frame.video,
+                    frame.geometry,
+                    answer.patch_rgb_f32,
+                    answer.alpha_f32,
+                    answer.patch_from_display,
+                )
+                coverings.append(Covering(face, None))
+            else:
+                cover_face(frame.video, frame.geometry, face.box_xyxy_px, self._covering.value)
+                coverings.append(Covering(face, answer))
+        return tuple(coverings)
+
+    def _render(self, frame: Frame, faces: Sequence[TrackedFace]) -> list[RenderedFace | FallbackReason]:
+        if self._renderer is None:
+            return [FallbackReason.ASKED] * len(faces)
+        try:
+            answers = self._renderer.render(frame, faces)
+        except Exception as error:
+            _log.error("frame %d: rendering failed (%s); faces are covered", frame.index, type(error).__name__)
+            return [FallbackReason.ENGINE_FAILED] * len(faces)
+        if len(answers) != len(faces):
+            return [FallbackReason.ENGINE_FAILED] * len(faces)
+        return [
+            FallbackReason.ENGINE_FAILED if isinstance(a, RenderedFace) and not a.is_usable() else a
+            for a in answers
+        ]
+
+
+def _area(face: TrackedFace) -> float:
+    x0, y0, x1, y1 = (float(v) for v in face.box_xyxy_px)
+    return (x1 - x0) * (y1 - y0)

@@ -1,0 +1,193 @@
+"""Motion of the real face, put onto the synthetic person: head pose, and expression relative to the track's neutral.
+
+What crosses is pose, and differences from the track's own running neutral, attenuated outside the moving parts and
+quantised. The static shape of the real face does not: it is in the neutral, which is subtracted; the geometry that
+is drawn is the synthetic person's own. (Idea of relative motion transfer: Siarohin et al., First Order Motion Model,
+NeurIPS 2019, sec. 3.3.)
+
+All shapes here are in the canonical frame of `engines.face`: unit = distance of the eye centres, y down, z away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from engines.face.pose import HeadPose, head_pose
+from engines.face.topology import (
+    BROW_LEFT,
+    BROW_RIGHT,
+    CHIN,
+    EYE_LEFT,
+    EYE_RIGHT,
+    LIPS_INNER,
+    LIPS_OUTER,
+    canonical_mesh,
+)
+from streamer.frame import Float32Array, Float64Array
+from streamer.render.smoothing import OneEuroFilter
+
+# Steps in which expression differences cross; about a hundredth of the eye distance at a time.
+QUANTUM = 0.01
+NEUTRAL_MEMORY_FRAMES = 150
+# An eye this far closed, relative to neutral, tells nothing about how it looks open.
+BLINK_RATIO = 0.7
+
+# (upper lid, lower lid) pairs across each eye, and (upper, lower) pairs across the inner lips.
+_LID_PAIRS = {
+    "left": np.array([[160, 144], [159, 145], [158, 153]]),
+    "right": np.array([[385, 380], [386, 374], [387, 373]]),
+}
+_LIP_PAIRS = np.array([[82, 87], [13, 14], [312, 317]])
+_EYES = {"left": EYE_LEFT, "right": EYE_RIGHT}
+_UPPER_LIP = np.array([61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 191, 80, 81, 82, 13, 312, 311, 310, 415])
+
+
+@dataclass(frozen=True, slots=True)
+class FaceMotion:
+    """Where the synthetic person's points go, and the smoothed real ones.
+
+    Attributes:
+        destination_xyz_px: (468, 3) the synthetic person's mesh in display px, posed and moved.
+        real_xyz_px: (468, 3) the real face's smoothed mesh in display px; for the mask alone.
+        pose: pose of the real head.
+    """
+
+    destination_xyz_px: Float64Array
+    real_xyz_px: Float64Array
+    pose: HeadPose
+
+
+class PersonShape:
+    """A synthetic person's neutral shape in the canonical frame, computed once per track."""
+
+    def __init__(self, mesh_xyz_px: Float32Array) -> None:
+        mesh = mesh_xyz_px.astype(np.float64)
+        self.canonical = head_pose(mesh).image_from_canonical.inverse().apply(mesh)
+        self.lid_opening = {side: _gap(self.canonical, pairs) for side, pairs in _LID_PAIRS.items()}
+
+
+class TrackMotion:
+    """Follows one track's face through time."""
+
+    def __init__(self) -> None:
+        # Values are in eye distances, time in seconds: at rest a heavy filter, at a head turn's speed nearly none.
+        self._filter = OneEuroFilter(minimum_cutoff_hz=1.5, speed_coefficient=4.0)
+        self._neutral = _NeutralShape()
+        self._scale_px: float | None = None
+
+    def step(self, person: PersonShape, mesh_xyz_px: Float32Array, time_seconds: float) -> FaceMotion:
+        """Take the next mesh (468, 3) display px of the real face.
+
+        Raises:
+            ValueError: the mesh is not finite, or so degenerate that no pose can be fitted.
+        """
+        smoothed = self._smooth(mesh_xyz_px.astype(np.float64), time_seconds)
+        pose = head_pose(smoothed)
+        real = pose.image_from_canonical.inverse().apply(smoothed)
+        neutral = self._neutral.update(real)
+        difference = _quantised((real - neutral) * _expression_weights())
+        difference = self._lids_in_proportion(difference, neutral, person)
+        destination = pose.image_from_canonical.apply(person.canonical + difference)
+        return FaceMotion(destination, smoothed, pose)
+
+    def _smooth(self, mesh: Float64Array, time_seconds: float) -> Float64Array:
+        if self._scale_px is None:
+            self._scale_px = head_pose(mesh).image_from_canonical.scale
+        return self._filter(mesh / self._scale_px, time_seconds) * self._scale_px
+
+    @staticmethod
+    def _lids_in_proportion(
+        difference: Float64Array, neutral: Float64Array, person: PersonShape
+    ) -> Float64Array:
+        """Scale the lids' motion so that a real eye that closes closes the synthetic one, whatever their sizes."""
+        for side, pairs in _LID_PAIRS.items():
+            ratio = person.lid_opening[side] / max(_gap(neutral, pairs), 1e-3)
+            difference[_EYES[side]] *= float(np.clip(ratio, 0.5, 2.0))
+        return difference
+
+
+class _NeutralShape:
+    """Running mean of a track's face with the mouth closed and the eyes open."""
+
+    def __init__(self) -> None:
+        self._mean: Float64Array | None = None
+        self._frames = 0
+
+    def update(self, real: Float64Array) -> Float64Array:
+        closed = real - max(_gap(real, _LIP_PAIRS) - _RESTING_LIP_GAP, 0.0) * _mouth_opening_basis()
+        if self._mean is None:
+            self._mean = _with_open_eyes(closed)
+        self._frames += 1
+        rate = np.full((len(real), 1), 1.0 / min(self._frames, NEUTRAL_MEMORY_FRAMES))
+        for side, pairs in _LID_PAIRS.items():
+            if _gap(real, pairs) < BLINK_RATIO * _gap(self._mean, pairs):
+                rate[_EYES[side]] = 0.0
+        self._mean = self._mean + rate * (closed - self._mean)
+        return self._mean
+
+
+_RESTING_LIP_GAP = 0.015
+
+
+def _gap(shape: Float64Array, pairs: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> float:
+    """Mean opening between upper and lower points."""
+    return float((shape[pairs[:, 1], 1] - shape[pairs[:, 0], 1]).mean())
+
+
+def _with_open_eyes(shape: Float64Array) -> Float64Array:
+    """A first frame may show a blink; an eye much narrower than the mean face's takes the mean face's lids."""
+    result = shape.copy()
+    mean_face = canonical_mesh()
+    for side, pairs in _LID_PAIRS.items():
+        if _gap(shape, pairs) < BLINK_RATIO * _gap(mean_face, pairs):
+            eye = _EYES[side]
+            result[eye] = mean_face[eye] - mean_face[eye].mean(axis=0) + shape[eye].mean(axis=0)
+    return result
+
+
+def _quantised(difference: Float64Array) -> Float64Array:
+    return np.round(difference / QUANTUM) * QUANTUM
+
+
+@cache
+def _expression_weights() -> Float64Array:
+    """(468, 1): 1 where expressions happen (lids, brows, lips, chin), falling smoothly to 0 at the outline.
+
+    The outline's landmarks slide along the silhouette when a head turns; that is no expression and must not cross.
+    """
+    points = canonical_mesh()[:, :2]
+    weight = np.zeros(len(points))
+    regions = (
+        (EYE_LEFT, 0.30, 0.20),
+        (EYE_RIGHT, 0.30, 0.20),
+        (BROW_LEFT, 0.30, 0.20),
+        (BROW_RIGHT, 0.30, 0.20),
+        (LIPS_OUTER, 0.50, 0.35),
+        (np.array([CHIN]), 0.40, 0.30),
+    )
+    for indices, sigma_x, sigma_y in regions:
+        offset = points - points[indices].mean(axis=0)
+        weight = np.maximum(
+            weight, np.exp(-0.5 * ((offset[:, 0] / sigma_x) ** 2 + (offset[:, 1] / sigma_y) ** 2))
+        )
+    for indices in (EYE_LEFT, EYE_RIGHT, BROW_LEFT, BROW_RIGHT, LIPS_OUTER, LIPS_INNER):
+        weight[indices] = 1.0
+    return weight[:, None]
+
+
+@cache
+def _mouth_opening_basis() -> Float64Array:
+    """(468, 3) displacement per unit of lip gap: the jaw takes the lower lip and the chin down and a little back."""
+    mean_face = canonical_mesh()
+    mouth_y = mean_face[LIPS_INNER, 1].mean()
+    below = np.clip((mean_face[:, 1] - mouth_y) / 0.05, 0.0, 1.0)
+    lateral = np.exp(-0.5 * (mean_face[:, 0] / 0.45) ** 2)
+    weight = below * lateral
+    weight[_UPPER_LIP] = 0.0
+    basis = np.zeros_like(mean_face)
+    basis[:, 1] = weight
+    basis[:, 2] = 0.3 * weight
+    return basis

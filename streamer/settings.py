@@ -1,0 +1,141 @@
+"""What a user can ask of a job, checked before the first frame is read."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from streamer.errors import SettingsError
+
+
+class ReplaceWith(str, Enum):
+    """What stands in the place of a face."""
+
+    SYNTHETIC = "synthetic"
+    SOLID = "solid"
+    PIXELATE = "pixelate"
+    BLUR = "blur"
+
+
+class MechanismName(str, Enum):
+    """Mechanisms that choose a synthetic person from the codebook."""
+
+    UNIFORM = "uniform"
+    CODEBOOK = "codebook"
+
+
+class DetectorName(str, Enum):
+    """Face detectors that can be asked for."""
+
+    RETINAFACE = "retinaface"
+    YUNET = "yunet"
+    CENTERFACE = "centerface"
+
+
+class PrivacySettings(BaseModel):
+    """How the identity of a track is drawn and accounted for.
+
+    Attributes:
+        mechanism: `codebook` draws near the track's own code with a bounded preference; `uniform` ignores the face.
+        epsilon: privacy parameter of one track's draw (natural logarithm of the largest likelihood ratio).
+        allow_large_epsilon: accept an epsilon above 8, whose statement is empty in practice.
+        key_file: makes the draws replayable for whoever holds the key; the claim is then computational.
+        ledger: file that takes one line per draw; None keeps the ledger in memory for the report alone.
+        scope: name under which epsilon is summed in the ledger.
+        budget: largest sum of epsilon in the scope; faces are masked once it is spent. None sets no limit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mechanism: MechanismName = MechanismName.CODEBOOK
+    epsilon: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    allow_large_epsilon: bool = False
+    key_file: Path | None = None
+    ledger: Path | None = None
+    scope: str = Field(default="default", min_length=1, max_length=200)
+    budget: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+    codebook: Path | None = None
+
+
+class AnalysisSettings(BaseModel):
+    """How faces are found and followed.
+
+    Attributes:
+        detector: which detector.
+        score_threshold: detections at least this sure are covered and start tracks.
+        continue_threshold: detections at least this sure may continue a track.
+        long_side_px: long side of the picture shown to the detector.
+        tiles: cut the picture into overlapping tiles as well, for small faces; costs time.
+        detect_every: run the detector on every n-th frame.
+        look_ahead_seconds: how long frames wait, so that a face found late is covered from before it was found.
+        hold_seconds: how long a face stays covered after it was last found.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    detector: DetectorName = DetectorName.RETINAFACE
+    score_threshold: float = Field(default=0.5, gt=0.0, lt=1.0)
+    continue_threshold: float = Field(default=0.25, gt=0.0, lt=1.0)
+    long_side_px: int = Field(default=640, ge=128, le=4096)
+    tiles: bool = False
+    detect_every: int = Field(default=1, ge=1, le=30)
+    look_ahead_seconds: float = Field(default=0.4, ge=0.0, le=5.0)
+    hold_seconds: float = Field(default=0.4, ge=0.0, le=5.0)
+
+    @model_validator(mode="after")
+    def _thresholds_in_order(self) -> AnalysisSettings:
+        if self.continue_threshold > self.score_threshold:
+            raise ValueError(
+                f"continue_threshold ({self.continue_threshold}) must not exceed score_threshold ({self.score_threshold})"
+            )
+        return self
+
+
+class EncodeSettings(BaseModel):
+    """How the output is encoded. None keeps what the input has, or the encoder's good default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    codec: str | None = None
+    crf: float | None = Field(default=None, ge=0, le=63)
+    preset: str | None = None
+
+
+class AnonymizeSettings(BaseModel):
+    """Everything that decides what an anonymized file looks like.
+
+    Attributes:
+        engine_timeout_seconds: an engine that does not answer for this long is taken for dead, and faces are masked.
+        threads: threads of each engine; 0 takes the number of cores.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    replace_with: ReplaceWith = ReplaceWith.SYNTHETIC
+    privacy: PrivacySettings = PrivacySettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+    encode: EncodeSettings = EncodeSettings()
+    decoder: Path | None = None
+    engine: str = "auto"
+    engine_timeout_seconds: float = Field(default=30.0, gt=0.0)
+    threads: int = Field(default=1, ge=0, le=64)
+
+    @field_validator("engine")
+    @classmethod
+    def _engine_known(cls, value: str) -> str:
+        known = ("auto", "onnxruntime", "openvino")
+        if value not in known:
+            raise ValueError(f"engine must be one of {', '.join(known)}, got {value!r}")
+        return value
+
+
+def make_settings(**values: object) -> AnonymizeSettings:
+    """Build settings from plain values; raises SettingsError with one line that names the first wrong option."""
+    try:
+        return AnonymizeSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise SettingsError(f"{where}: {first['msg']}") from None
