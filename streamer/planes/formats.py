@@ -154,7 +154,7 @@ def is_native(name: str) -> bool:
 def planar_equivalent(name: str) -> str | None:
     """The format to convert a frame to, once, at no loss that matters; None when it needs no conversion.
 
-    Palettes, packed YUV, big-endian words, floats and Bayer mosaics end here. Depth, subsampling and alpha stay.
+    Palettes, packed YUV, big-endian words, floats and Bayer mosaics end here; depth and alpha stay.
     """
     if is_native(name):
         return None

@@ -1,4 +1,4 @@
-"""Patches go into the planes and come out again, in every pixel format, and nothing else of a frame changes."""
+"""Patches go into the planes and come out again, in every pixel format; nothing else of a frame changes."""
 
 from __future__ import annotations
 
