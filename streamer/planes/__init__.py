@@ -1,6 +1,6 @@
 """The decoder's own planes: small pictures and patches out of them, patches and fills back into them."""
 
-from streamer.planes.fill import FillMode, fill_region, mask_whole_frame
+from streamer.planes.fill import FillMode, cover_face, mask_whole_frame
 from streamer.planes.formats import is_native, planar_equivalent
 from streamer.planes.patch import read_patch, write_patch
 from streamer.planes.picture import analysis_picture
@@ -8,7 +8,7 @@ from streamer.planes.picture import analysis_picture
 __all__ = [
     "FillMode",
     "analysis_picture",
-    "fill_region",
+    "cover_face",
     "is_native",
     "mask_whole_frame",
     "planar_equivalent",

@@ -26,7 +26,7 @@ _BLUR_SIGMA_SHARE = 0.25
 _BLUR_CELLS_PER_SIGMA = 4
 
 
-class FillMode(Enum):
+class FillMode(str, Enum):
     """What a covered region shows."""
 
     SOLID = "solid"
@@ -34,11 +34,11 @@ class FillMode(Enum):
     BLUR = "blur"
 
 
-def fill_region(
+def cover_face(
     video_frame: av.VideoFrame,
     geometry: StreamGeometry,
     box_xyxy_px: npt.ArrayLike,
-    mode: FillMode,
+    mode: FillMode | str,
     feather_px: float | None = None,
 ) -> None:
     """Cover a box of the picture in place.
@@ -50,11 +50,12 @@ def fill_region(
         feather_px: width of the soft rim outside of the box, display px; by default a tenth of that side.
 
     Raises:
-        ValueError: the box is empty or not finite, or the pixel format has no planes to write.
+        ValueError: the box is empty or not finite, the mode is unknown, or the pixel format has no planes.
     """
     box = np.asarray(box_xyxy_px, dtype=np.float64)
     if box.shape != (4,) or not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
         raise ValueError(f"cannot cover box {box_xyxy_px!r}")
+    mode = FillMode(mode)
     feather = 0.1 * float(max(box[2] - box[0], box[3] - box[1])) if feather_px is None else feather_px
     layout = pixel_format(video_frame.format.name)
     video_frame.make_writable()
@@ -69,9 +70,33 @@ def fill_region(
                 _fill_samples(samples, inner, (inner[0] - outer[0], inner[1] - outer[1]), mode, layout)
 
 
-def mask_whole_frame(video_frame: av.VideoFrame) -> None:
-    """Make the whole picture a flat mid grey, in place: nothing of it remains, and no format can stop it."""
-    video_frame.make_writable()
+def mask_whole_frame(video_frame: av.VideoFrame) -> av.VideoFrame:
+    """Make the whole picture a flat mid grey: nothing of it remains, and no format can stop it.
+
+    Works in place where it can; a frame whose planes cannot be written is replaced by a new one, so use what it
+    returns.
+    """
+    try:
+        video_frame.make_writable()
+        _paint_grey(video_frame)
+        return video_frame
+    except Exception:
+        # Fail closed: whatever it was, the raw picture must not be what is left.
+        return _grey_twin(video_frame)
+
+
+def _grey_twin(video_frame: av.VideoFrame) -> av.VideoFrame:
+    """A new grey frame with the same size, format, time and colour tags."""
+    twin = av.VideoFrame(video_frame.width, video_frame.height, video_frame.format.name)
+    twin.pts = video_frame.pts
+    if video_frame.time_base:
+        twin.time_base = video_frame.time_base
+    twin.colorspace, twin.color_range = video_frame.colorspace, video_frame.color_range
+    _paint_grey(twin)
+    return twin
+
+
+def _paint_grey(video_frame: av.VideoFrame) -> None:
     name = video_frame.format.name
     if not is_native(name):
         for raw in video_frame.planes:

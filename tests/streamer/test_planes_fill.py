@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import av
 import cv2
 import numpy as np
 import pytest
 
 from streamer.frame import StreamGeometry
-from streamer.planes import FillMode, analysis_picture, fill_region, mask_whole_frame
+from streamer.planes import FillMode, analysis_picture, cover_face, fill, mask_whole_frame
 from streamer.planes.formats import _FORMATS, pixel_format, plane_view
 
 WIDTH, HEIGHT = 201, 151
@@ -33,7 +35,7 @@ def planes_of(frame: av.VideoFrame) -> list[np.ndarray]:
 def test_far_from_the_box_every_bit_stays(mode: FillMode, format_name: str) -> None:
     frame = noisy_frame(format_name, 1)
     before = planes_of(frame)
-    fill_region(frame, StreamGeometry(WIDTH, HEIGHT), BOX, mode, feather_px=6)
+    cover_face(frame, StreamGeometry(WIDTH, HEIGHT), BOX, mode, feather_px=6)
     layout = pixel_format(format_name)
     for spec, old, new in zip(layout.planes, before, planes_of(frame), strict=True):
         keep = np.ones(old.shape[:2], bool)
@@ -55,7 +57,7 @@ def test_nothing_of_the_detail_in_the_box_is_left(mode: FillMode, format_name: s
     for seed in (1, 2):
         frame = noisy_frame(format_name, seed)
         original.append(analysis_picture(frame, geometry)[0][inside].astype(float))
-        fill_region(frame, geometry, BOX, mode, feather_px=6)
+        cover_face(frame, geometry, BOX, mode, feather_px=6)
         covered.append(analysis_picture(frame, geometry)[0][inside].astype(float))
     assert np.abs(original[0] - original[1]).mean() > 30
     # Two different details must end (almost) alike: what differs is what leaks.
@@ -64,7 +66,7 @@ def test_nothing_of_the_detail_in_the_box_is_left(mode: FillMode, format_name: s
 
 def test_pixels_show_at_most_six_cells_across() -> None:
     frame = noisy_frame("gray", 3)
-    fill_region(frame, StreamGeometry(WIDTH, HEIGHT), BOX, FillMode.PIXELATE, feather_px=6)
+    cover_face(frame, StreamGeometry(WIDTH, HEIGHT), BOX, FillMode.PIXELATE, feather_px=6)
     inside = plane_view(frame, 0, pixel_format("gray"))[41:118, 71:130].astype(int)
     assert (np.abs(np.diff(inside, axis=0)).max(axis=1) > 0).sum() <= 6
     assert (np.abs(np.diff(inside, axis=1)).max(axis=0) > 0).sum() <= 6
@@ -81,7 +83,7 @@ def test_boxes_over_the_border_and_tiny_ones(
 ) -> None:
     frame = noisy_frame("yuv420p", 1)
     geometry = StreamGeometry(WIDTH, HEIGHT, rotation)
-    fill_region(frame, geometry, box, mode)
+    cover_face(frame, geometry, box, mode)
     assert analysis_picture(frame, geometry)[0].std() >= 0
 
 
@@ -96,7 +98,7 @@ def test_the_box_is_opaque_where_it_is_displayed() -> None:
         stored = np.ascontiguousarray(np.rot90(upright, rotation // 90))
         frame = av.VideoFrame.from_ndarray(stored, format="gray")
         assert analysis_picture(frame, geometry)[0].max() > 200
-        fill_region(frame, geometry, box, FillMode.SOLID)
+        cover_face(frame, geometry, box, FillMode.SOLID)
         assert analysis_picture(frame, geometry)[0].max() < 60
 
 
@@ -105,7 +107,7 @@ def test_a_masked_frame_is_flat_in_every_format(format_name: str) -> None:
     frame = av.VideoFrame(64, 48, format_name)
     for plane in frame.planes:
         plane.update(np.random.default_rng(0).integers(0, 255, plane.buffer_size, np.uint8).tobytes())
-    mask_whole_frame(frame)
+    frame = mask_whole_frame(frame)
     grey = frame.reformat(format="rgb24").to_ndarray().astype(int)
     assert grey.std() < 1
     if format_name in _FORMATS:
@@ -116,4 +118,22 @@ def test_an_impossible_box_is_refused() -> None:
     frame = noisy_frame("yuv420p", 1)
     for box in ((5, 5, 5, 9), (0, 0, np.nan, 4), (0, 0, 4)):
         with pytest.raises(ValueError, match="cannot cover"):
-            fill_region(frame, StreamGeometry(WIDTH, HEIGHT), box, FillMode.SOLID)
+            cover_face(frame, StreamGeometry(WIDTH, HEIGHT), box, FillMode.SOLID)
+
+
+def test_a_frame_that_cannot_be_written_is_replaced_by_a_grey_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = noisy_frame("yuv420p", 1)
+    frame.pts = 17
+    real = fill.plane_view
+    broken = [True]
+
+    def fails_once(*args: Any) -> Any:
+        if broken.pop() if broken else False:
+            raise ValueError("planes out of reach")
+        return real(*args)
+
+    monkeypatch.setattr(fill, "plane_view", fails_once)
+    masked = mask_whole_frame(frame)
+    assert masked is not frame
+    assert masked.pts == 17
+    assert masked.reformat(format="rgb24").to_ndarray().std() < 1
