@@ -73,8 +73,8 @@ def cover_face(
 def mask_whole_frame(video_frame: av.VideoFrame) -> av.VideoFrame:
     """Make the whole picture a flat mid grey: nothing of it remains, and no format can stop it.
 
-    Works in place where it can; a frame whose planes cannot be written is replaced by a new one, so use what it
-    returns.
+    Works in place where it can; a frame whose planes cannot be written is replaced by a new one: use
+    what is returned.
     """
     try:
         video_frame.make_writable()
