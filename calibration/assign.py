@@ -1,0 +1,255 @@
+"""Gives each track its synthetic person: one draw, written in the ledger, held while the track lives.
+
+Noise drawn afresh per frame averages out and identifies people; a draw per track does not. Draws are made one
+after another from the people not worn by a live track, so no two faces in a picture share one.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from calibration.errors import CalibrationError, CodebookExhausted, CodeError
+from calibration.exact import EpsilonLike
+from calibration.identity_space import IdentitySpace
+from calibration.ledger import Ledger, MemoryLedger, new_commitment
+from calibration.ledger_lines import DrawRecord
+from calibration.mechanisms.base import DiscreteMechanism, DrawParameters, Mechanism, VectorMechanism
+from calibration.randomness import DrawLabel, KeyedRandom, RandomSource, SystemRandom
+
+IndexArray = npt.NDArray[np.intp]
+
+
+class IdentityBook(Protocol):
+    """What is needed of a codebook."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def space(self) -> IdentitySpace: ...
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The identity a track wears.
+
+    Attributes:
+        stream, track_id: the track.
+        index: entry of the codebook.
+        epsilon, delta: what the draw costs.
+        mechanism: its name.
+        replayed: True when a keyed draw was found in the ledger and reused; it was charged then, not now.
+        commitment: as in the ledger.
+        opening: the commitment's nonce. With it the ledger line shows the index: keep it secret or forget it.
+    """
+
+    stream: str
+    track_id: int
+    index: int
+    epsilon: Fraction
+    delta: float
+    mechanism: str
+    replayed: bool
+    commitment: str
+    opening: bytes = field(repr=False)
+
+
+class IdentityAssigner:
+    """Draws, holds and releases identities. Thread-safe. Every error it raises means: mask the face.
+
+    Args:
+        mechanism: see `calibration.mechanisms`.
+        codebook: the people; `calibration.codebook.Codebook` fits.
+        ledger: where draws are written; without one they are kept in memory.
+        scope: what `budget` is for.
+        budget: the most epsilon the scope may spend; None for no limit (it is still added up).
+        session: names this run. With a key, the same session name replays the same draws from the same
+        ledger.
+        key: bytes of a key file, for replayable draws; None for the system's generator.
+    """
+
+    def __init__(
+        self,
+        mechanism: Mechanism,
+        codebook: IdentityBook,
+        *,
+        session: str,
+        ledger: Ledger | None = None,
+        scope: str = "default",
+        budget: EpsilonLike | None = None,
+        key: bytes | None = None,
+    ) -> None:
+        if not isinstance(mechanism, (DiscreteMechanism, VectorMechanism)):
+            raise CalibrationError(f"a mechanism of an unknown kind: {type(mechanism).__name__}")
+        if isinstance(mechanism, VectorMechanism) and mechanism.dimension != codebook.space.dimension:
+            raise CodeError(
+                f"`{mechanism.name}` was made for {mechanism.dimension} dimensions,"
+                f" the codebook's identity space has {codebook.space.dimension}"
+            )
+        self._mechanism: DiscreteMechanism | VectorMechanism = mechanism
+        self._codebook = codebook
+        self._ledger = ledger if ledger is not None else MemoryLedger()
+        self._scope = scope
+        self._budget = None if budget is None else _as_budget(budget)
+        self._session = session
+        self._key = key
+        self._live: dict[tuple[str, int], Assignment] = {}
+        self._mutex = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"IdentityAssigner({self._mechanism.name}, {len(self._live)} live)"
+
+    @property
+    def needs_code(self) -> bool:
+        """False when no embedding of a real face is needed: then none should be computed."""
+        return self._mechanism.needs_code
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._ledger
+
+    @property
+    def live_count(self) -> int:
+        return len(self._live)
+
+    def can_afford_draw(self) -> bool:
+        """Whether the budget has room for a draw: if not, there is no reason to compute an embedding."""
+        if self._budget is None:
+            return True
+        return self._ledger.spent(self._scope) + self._mechanism.epsilon <= self._budget
+
+    def assign(self, stream: str, track_id: int, code_unit: npt.NDArray[np.floating] | None) -> Assignment:
+        """The identity of a track: the one it holds, else a new draw.
+
+        Args:
+            stream: name of the source, without credentials.
+            track_id: never used again within the stream and session.
+            code_unit: (d,) recognition code of the track, looked at for a new draw only and not kept; None
+            when
+                `needs_code` is False.
+
+        Raises:
+            BudgetExhausted, CodebookExhausted, LedgerError, CodeError: the caller masks the face.
+        """
+        with self._mutex:
+            held = self._live.get((stream, track_id))
+            if held is None:
+                held = self._new_assignment(stream, track_id, code_unit)
+                self._live[(stream, track_id)] = held
+            return held
+
+    def release(self, track_id: int, stream: str | None = None) -> None:
+        """The track has ended: its identity can be drawn again. An unknown track is ignored.
+
+        `stream` may be left out as long as the id is alive in one stream only.
+        """
+        with self._mutex:
+            keys = [key for key in self._live if key[1] == track_id and stream in (None, key[0])]
+            if len(keys) > 1:
+                raise CalibrationError(f"track {track_id} is alive in {len(keys)} streams: say which ended")
+            for key in keys:
+                del self._live[key]
+
+    def _new_assignment(
+        self, stream: str, track_id: int, code_unit: npt.NDArray[np.floating] | None
+    ) -> Assignment:
+        mechanism = self._mechanism
+        label = DrawLabel(
+            stream=stream,
+            session=self._session,
+            track_id=track_id,
+            codebook_sha256=self._codebook.sha256,
+            mechanism=mechanism.name,
+            epsilon=mechanism.epsilon,
+        )
+        replayed = self._replay(label)
+        if replayed is not None:
+            return replayed
+        available = self._available()
+        with self._ledger.reserve(self._scope, mechanism.epsilon, self._budget) as reservation:
+            index, parameters = self._draw(available, code_unit, self._random(label, "draw"))
+            opening = self._random(label, "commitment").token_bytes(32)
+            commitment = new_commitment(index, opening)
+            reservation.commit(
+                DrawRecord(self._scope, label, mechanism.delta, len(available), parameters, commitment)
+            )
+        return self._assignment(label, index, commitment, opening, replayed=False)
+
+    def _draw(
+        self, available: IndexArray, code_unit: npt.NDArray[np.floating] | None, random: RandomSource
+    ) -> tuple[int, DrawParameters | None]:
+        mechanism, space = self._mechanism, self._codebook.space
+        if not mechanism.needs_code and isinstance(mechanism, DiscreteMechanism):
+            return int(mechanism.draw(available.tolist(), random)), mechanism.parameters(len(available))
+        if code_unit is None:
+            raise CodeError(f"`{mechanism.name}` needs the track's identity code and was given none")
+        direction = space.direction(code_unit)
+        if isinstance(mechanism, DiscreteMechanism):
+            ranked = space.rank(direction, available).tolist()
+            return int(mechanism.draw(ranked, random)), mechanism.parameters(len(available))
+        noised = mechanism.draw(direction, random)
+        return int(space.rank(noised, available)[0]), None
+
+    def _available(self) -> IndexArray:
+        free = np.ones(self._codebook.size, dtype=bool)
+        free[[assignment.index for assignment in self._live.values()]] = False
+        available = np.flatnonzero(free)
+        if available.size == 0:
+            raise CodebookExhausted(f"all {self._codebook.size} synthetic people are worn by live tracks")
+        return available
+
+    def _random(self, label: DrawLabel, purpose: str) -> RandomSource:
+        return SystemRandom() if self._key is None else KeyedRandom.for_draw(self._key, label, purpose)
+
+    def _replay(self, label: DrawLabel) -> Assignment | None:
+        """The index drawn earlier under this key and label, read from its commitment; None without one.
+
+        With a key one label means one random number. Used on two different embeddings, the pair of outputs
+        would say more than two draws may, so a label is never drawn twice.
+        """
+        if self._key is None:
+            return None
+        opening = KeyedRandom.for_draw(self._key, label, "commitment").token_bytes(32)
+        commitments = {draw.record.commitment for draw in self._ledger.stored_draws(label)}
+        if not commitments:
+            return None
+        for index in range(self._codebook.size):
+            commitment = new_commitment(index, opening)
+            if commitment in commitments:
+                if any(assignment.index == index for assignment in self._live.values()):
+                    raise CodebookExhausted(f"the identity stored for track {label.track_id} is in use")
+                return self._assignment(label, index, commitment, opening, replayed=True)
+        return None
+
+    def _assignment(
+        self, label: DrawLabel, index: int, commitment: str, opening: bytes, *, replayed: bool
+    ) -> Assignment:
+        return Assignment(
+            stream=label.stream,
+            track_id=label.track_id,
+            index=index,
+            epsilon=self._mechanism.epsilon,
+            delta=self._mechanism.delta,
+            mechanism=self._mechanism.name,
+            replayed=replayed,
+            commitment=commitment,
+            opening=opening,
+        )
+
+
+def _as_budget(value: EpsilonLike) -> Fraction:
+    """A budget is a sum of epsilons, so it may be larger than any one of them."""
+    try:
+        budget = value if isinstance(value, Fraction) else Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        raise CalibrationError(f"a budget must be a number, got {value!r}") from None
+    if budget < 0:
+        raise CalibrationError(f"a budget cannot be negative, got {value}")
+    return budget

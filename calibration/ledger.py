@@ -1,0 +1,358 @@
+"""The ledger: an append-only, hash-chained list of every draw, and the budget it is charged to.
+
+One JSON line per draw. It says when, for which track, by which mechanism with which public numbers, and a
+commitment of the drawn index; it holds no embedding, no picture and no index in clear. A line is on disk
+before the index it commits to leaves `Reservation.commit`, and the budget is checked before the draw is made,
+under one file lock for all processes that share the ledger.
+
+What the chain shows: a line that was edited, removed, moved or cut. `LEDGER.head` holds the number and hash
+of the last line, so a missing end shows too. Whoever can rewrite both files can forge a whole new chain: note
+the head elsewhere (reports carry it) and pass it to `verify_ledger`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from calibration.errors import BudgetExhausted, LedgerError
+from calibration.exact import epsilon_text
+from calibration.ledger_lines import GENESIS, Chain, DrawRecord, StoredDraw, parse_line
+from calibration.randomness import DrawLabel
+
+_LOCK_TIMEOUT_SECONDS = 10.0
+_LOCK_POLL_SECONDS = 0.005
+
+
+@dataclass
+class Reservation:
+    """Room for one draw in the budget. `commit` makes the draw's line durable; without it nothing is
+    charged.
+    """
+
+    _append: Callable[[DrawRecord], None]
+    committed: bool = field(default=False, init=False)
+
+    def commit(self, record: DrawRecord) -> None:
+        if self.committed:
+            raise LedgerError("a reservation is good for one draw")
+        self._append(record)
+        self.committed = True
+
+
+class Ledger(ABC):
+    """Where draws are written down."""
+
+    @abstractmethod
+    def reserve(
+        self, scope: str, epsilon: Fraction, budget: Fraction | None = None
+    ) -> AbstractContextManager[Reservation]:
+        """Checks that `epsilon` fits into `budget` of `scope`, and holds that room while the context is open.
+
+        Raises BudgetExhausted when it does not fit, LedgerError when the ledger cannot be read or is damaged.
+        """
+
+    @abstractmethod
+    def stored_draws(self, label: DrawLabel) -> list[StoredDraw]:
+        """Earlier draws under the same label, oldest first."""
+
+    @abstractmethod
+    def spent(self, scope: str) -> Fraction:
+        """Sum of epsilon of the scope so far."""
+
+    @property
+    @abstractmethod
+    def head(self) -> str:
+        """Hash of the last line, to be noted elsewhere."""
+
+
+class MemoryLedger(Ledger):
+    """A ledger that lives as long as the process: the same chain, budget and checks, no file."""
+
+    def __init__(self) -> None:
+        self._chain = Chain()
+        self._lines: list[bytes] = []
+        self._mutex = threading.Lock()
+
+    @contextmanager
+    def reserve(self, scope: str, epsilon: Fraction, budget: Fraction | None = None) -> Iterator[Reservation]:
+        with self._mutex:
+            _check_budget(self._chain, scope, epsilon, budget)
+            yield Reservation(self._append)
+
+    def _append(self, record: DrawRecord) -> None:
+        line = self._chain.next_line(record)
+        self._chain.feed(line)
+        self._lines.append(line)
+
+    def stored_draws(self, label: DrawLabel) -> list[StoredDraw]:
+        with self._mutex:
+            return _matching(self._lines, label)
+
+    def spent(self, scope: str) -> Fraction:
+        with self._mutex:
+            return self._chain.spent(scope)
+
+    @property
+    def head(self) -> str:
+        with self._mutex:
+            return self._chain.head
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The JSON lines so far, without line ends."""
+        with self._mutex:
+            return list(self._lines)
+
+
+class FileLedger(Ledger):
+    """A ledger file that any number of processes and threads of one machine may share.
+
+    The file is opened anew for each reservation: an open file that crosses a fork would share its lock.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._mutex = threading.Lock()
+        self._forget()
+        with self._mutex, self._locked() as descriptor:
+            self._catch_up(descriptor)
+
+    def _forget(self) -> None:
+        self._chain = Chain()
+        self._offset = 0
+        self._inode = -1
+
+    @contextmanager
+    def reserve(self, scope: str, epsilon: Fraction, budget: Fraction | None = None) -> Iterator[Reservation]:
+        with self._mutex, self._locked() as descriptor:
+            self._catch_up(descriptor)
+            _check_budget(self._chain, scope, epsilon, budget)
+            yield Reservation(lambda record: self._append(descriptor, record))
+
+    def stored_draws(self, label: DrawLabel) -> list[StoredDraw]:
+        with self._mutex, self._locked() as descriptor:
+            self._catch_up(descriptor)
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                file.seek(0)
+                return _matching((line.rstrip(b"\n") for line in file), label)
+
+    def spent(self, scope: str) -> Fraction:
+        with self._mutex, self._locked() as descriptor:
+            self._catch_up(descriptor)
+            return self._chain.spent(scope)
+
+    @property
+    def head(self) -> str:
+        with self._mutex, self._locked() as descriptor:
+            self._catch_up(descriptor)
+            return self._chain.head
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LedgerError(f"cannot open the ledger {self.path}: {error.strerror}") from None
+        try:
+            self._lock(descriptor)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LedgerError(f"the ledger {self.path} is locked by another process") from None
+                time.sleep(_LOCK_POLL_SECONDS)
+            except OSError as error:
+                raise LedgerError(f"cannot lock the ledger {self.path}: {error.strerror}") from None
+
+    def _catch_up(self, descriptor: int) -> None:
+        """Read and check what other processes appended since the last look, and the head file."""
+        status = os.fstat(descriptor)
+        if status.st_ino != self._inode or status.st_size < self._offset:
+            # Replaced or cut: read it again from the start; the head file tells whether lines are gone.
+            self._forget()
+            self._inode = status.st_ino
+        lines, tail = _split(_read_from(descriptor, self._offset, self.path))
+        previous_hash = self._chain.head
+        for line in lines:
+            previous_hash = self._chain.head
+            self._chain.feed(line, str(self.path))
+            self._offset += len(line) + 1
+        if _check_head_file(self.path, self._chain, previous_hash):
+            _write_head(self.path, self._chain)
+        if tail:
+            # The head agrees with the last whole line: this one was cut off while being written, before its
+            # reservation returned, so its draw was never used.
+            os.ftruncate(descriptor, self._offset)
+
+    def _append(self, descriptor: int, record: DrawRecord) -> None:
+        line = self._chain.next_line(record)
+        data = line + b"\n"
+        try:
+            written = os.pwrite(descriptor, data, self._offset)
+            if written != len(data):
+                raise OSError(errno.ENOSPC, "no space left on device")
+            os.fsync(descriptor)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(descriptor, self._offset)
+            raise LedgerError(f"cannot write the ledger {self.path}: {error.strerror}") from None
+        self._chain.feed(line, str(self.path))
+        self._offset += len(data)
+        _write_head(self.path, self._chain)
+
+
+@dataclass(frozen=True)
+class ScopeSum:
+    """What one scope has spent."""
+
+    scope: str
+    draws: int
+    epsilon: Fraction
+    delta: float
+
+
+@dataclass(frozen=True)
+class LedgerSummary:
+    """Of a ledger that verified.
+
+    Attributes:
+        lines: number of draws.
+        head: hash of the last line.
+        scopes: sums, by name of the scope.
+        note: something the reader should know that is no damage, or None.
+    """
+
+    lines: int
+    head: str
+    scopes: tuple[ScopeSum, ...]
+    note: str | None = None
+
+
+def verify_ledger(path: Path | str, *, noted_head: str | None = None) -> LedgerSummary:
+    """Check every line, the chain, the head file and, when given, a head noted elsewhere.
+
+    Reads only. Raises LedgerError naming the first line that does not hold.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise LedgerError(f"cannot read the ledger {path}: {error.strerror}") from None
+    lines, tail = _split(data)
+    chain = Chain()
+    previous_hash = GENESIS
+    heads = {GENESIS}
+    for line in lines:
+        previous_hash = chain.head
+        chain.feed(line, str(path))
+        heads.add(chain.head)
+    behind = _check_head_file(path, chain, previous_hash)
+    if noted_head is not None and noted_head not in heads:
+        raise LedgerError(f"the ledger {path} does not contain the noted head {noted_head}")
+    note = None
+    if tail:
+        note = "the last line was cut off while being written; its draw was never used"
+    elif behind:
+        note = "the head file is one line behind: the last writer was stopped just after its line"
+    sums = tuple(
+        ScopeSum(scope, draws, chain.spent(scope), chain.delta(scope))
+        for scope, draws in sorted(chain.draws.items())
+    )
+    return LedgerSummary(lines=chain.sequence, head=chain.head, scopes=sums, note=note)
+
+
+def new_commitment(index: int, nonce: bytes) -> str:
+    """Hex SHA-256 that binds an index and, without its 32-byte nonce, says nothing about it."""
+    if len(nonce) != 32:
+        raise ValueError(f"a commitment's nonce has 32 bytes, got {len(nonce)}")
+    return hashlib.sha256(b"veilstream index commitment 1\x00" + nonce + index.to_bytes(8, "big")).hexdigest()
+
+
+def _check_budget(chain: Chain, scope: str, epsilon: Fraction, budget: Fraction | None) -> None:
+    if budget is None:
+        return
+    spent = chain.spent(scope)
+    if spent + epsilon > budget:
+        raise BudgetExhausted(
+            f"the budget of scope '{scope}' is spent: {epsilon_text(spent)} of {epsilon_text(budget)} used,"
+            f" {epsilon_text(epsilon)} asked for; the face is masked"
+        )
+
+
+def _matching(lines: Iterator[bytes] | list[bytes], label: DrawLabel) -> list[StoredDraw]:
+    needle = f'"track":{label.track_id}'.encode()
+    stored = (parse_line(line) for line in lines if needle in line)
+    return [draw for draw in stored if draw.record.label == label]
+
+
+def _split(data: bytes) -> tuple[list[bytes], bytes]:
+    """Whole lines without their ends, and what follows the last line end."""
+    *lines, tail = data.split(b"\n")
+    return lines, tail
+
+
+def _read_from(descriptor: int, offset: int, path: Path) -> bytes:
+    parts = []
+    try:
+        while part := os.pread(descriptor, 1 << 20, offset):
+            parts.append(part)
+            offset += len(part)
+    except OSError as error:
+        raise LedgerError(f"cannot read the ledger {path}: {error.strerror}") from None
+    return b"".join(parts)
+
+
+def _head_path(path: Path) -> Path:
+    return path.with_name(path.name + ".head")
+
+
+def _write_head(path: Path, chain: Chain) -> None:
+    target = _head_path(path)
+    temporary = target.with_name(target.name + ".new")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, f"{chain.sequence} {chain.head}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(target)
+    except OSError as error:
+        raise LedgerError(f"cannot write {target}: {error.strerror}") from None
+
+
+def _check_head_file(path: Path, chain: Chain, previous_hash: str) -> bool:
+    """True when the head file is one line behind (its writer was stopped); raises when it disagrees."""
+    try:
+        words = _head_path(path).read_text("ascii").split()
+        sequence, head = int(words[0]), words[1]
+    except FileNotFoundError:
+        sequence, head = 0, GENESIS
+    except (OSError, ValueError, IndexError):
+        raise LedgerError(f"{_head_path(path)} is not readable as a ledger head") from None
+    if (sequence, head) == (chain.sequence, chain.head):
+        return False
+    if (sequence, head) == (chain.sequence - 1, previous_hash):
+        return True
+    if sequence > chain.sequence:
+        raise LedgerError(f"the ledger {path} ends after line {chain.sequence} of {sequence}: lines are gone")
+    raise LedgerError(f"the ledger {path} does not agree with its head file at line {sequence}")
