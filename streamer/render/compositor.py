@@ -124,17 +124,15 @@ class Compositor:
     def compose(self, analyzed: AnalyzedFrame) -> AnonymizedFrame:
         """Cover the faces, in the planes of the frame itself. Never raises, never lets a raw face through."""
         frame = analyzed.frame
-        if analyzed.detector_failed:
-            return self._mask(frame, MaskReason.DETECTOR_FAILED)
         try:
-            coverings = self._cover_all(frame, analyzed.faces)
+            self._release(analyzed.ended_track_ids)
+            if analyzed.detector_failed:
+                return self._mask(frame, MaskReason.DETECTOR_FAILED)
+            return AnonymizedFrame(_SEAL, frame, self._cover_all(frame, analyzed.faces), None)
         except Exception as error:
             # The exception's text is not logged: it may carry numbers of the picture.
             _log.error("frame %d: covering failed (%s); the frame is masked", frame.index, type(error).__name__)
             return self._mask(frame, MaskReason.COVERING_FAILED)
-        finally:
-            self._release(analyzed.ended_track_ids)
-        return AnonymizedFrame(_SEAL, frame, coverings, None)
 
     def _mask(self, frame: Frame, reason: MaskReason) -> AnonymizedFrame:
         frame.video = mask_whole_frame(frame.video)

@@ -1,0 +1,76 @@
+"""Whether a mesh can be believed, and a face rendered from it. With hysteresis, so that an answer does not flip.
+
+A detector fires on shirts and ornaments; a synthetic person must not grow there. The landmark model's own presence
+score decides, together with how well its mesh agrees with the detector's box.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engines.face.pose import HeadPose
+from streamer.frame import Float32Array, Float64Array
+from streamer.render.compositor import FallbackReason
+
+MINIMUM_SIDE_PX = 20.0
+# Raw presence scores: clear faces score 35 and more, shirts and walls below 0 (docs/benchmarks.md).
+PRESENCE_ENTER, PRESENCE_KEEP = 14.0, 7.0
+YAW_ENTER_RADIANS, YAW_KEEP_RADIANS = np.radians(52.0), np.radians(60.0)
+PITCH_ENTER_RADIANS, PITCH_KEEP_RADIANS = np.radians(38.0), np.radians(45.0)
+# Share of a box's size by which the mesh's centre may be off, and by which its size may differ.
+CENTRE_TOLERANCE = 0.4
+SIZE_RATIO = (0.5, 1.9)
+
+
+class TrackTrust:
+    """Remembers what a track was answered last."""
+
+    def __init__(self) -> None:
+        self._trusted = False
+
+    def judge(
+        self, presence: float, mesh_xyz_px: Float32Array, box_xyxy_px: Float32Array, pose: HeadPose
+    ) -> FallbackReason | None:
+        """None when the face can be rendered, else the reason why not.
+
+        Args:
+            presence: raw presence score of the landmark model.
+            mesh_xyz_px: (468, 3) display px.
+            box_xyxy_px: (4,) the detector's or the tracker's box, display px.
+        """
+        reason = self._reason(presence, mesh_xyz_px, box_xyxy_px, pose)
+        self._trusted = reason is None
+        return reason
+
+    def _reason(
+        self, presence: float, mesh_xyz_px: Float32Array, box_xyxy_px: Float32Array, pose: HeadPose
+    ) -> FallbackReason | None:
+        if presence < (PRESENCE_KEEP if self._trusted else PRESENCE_ENTER):
+            return FallbackReason.NOT_VERIFIED
+        if not _agrees(mesh_xyz_px, box_xyxy_px):
+            return FallbackReason.NOT_VERIFIED
+        yaw_limit = YAW_KEEP_RADIANS if self._trusted else YAW_ENTER_RADIANS
+        pitch_limit = PITCH_KEEP_RADIANS if self._trusted else PITCH_ENTER_RADIANS
+        if abs(pose.yaw_radians) > yaw_limit or abs(pose.pitch_radians) > pitch_limit:
+            return FallbackReason.OBLIQUE
+        return None
+
+
+def box_side_px(box_xyxy_px: Float32Array) -> float:
+    """Shorter side of a box."""
+    return float(min(box_xyxy_px[2] - box_xyxy_px[0], box_xyxy_px[3] - box_xyxy_px[1]))
+
+
+def _agrees(mesh_xyz_px: Float32Array, box_xyxy_px: Float32Array) -> bool:
+    """True when the mesh lies where the box is, and is about as large."""
+    mesh = _bounds(mesh_xyz_px)
+    box = np.asarray(box_xyxy_px, dtype=np.float64)
+    size = np.maximum(box[2:] - box[:2], 1.0)
+    offset = np.abs((mesh[:2] + mesh[2:]) - (box[:2] + box[2:])) / 2.0 / size.max()
+    ratio = np.sqrt(np.prod(mesh[2:] - mesh[:2]) / np.prod(size))
+    return bool(offset.max() <= CENTRE_TOLERANCE and SIZE_RATIO[0] <= ratio <= SIZE_RATIO[1])
+
+
+def _bounds(mesh_xyz_px: Float32Array) -> Float64Array:
+    points = mesh_xyz_px[:, :2].astype(np.float64)
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
