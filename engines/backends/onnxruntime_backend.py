@@ -1,0 +1,83 @@
+"""The onnxruntime backend on the CPU: always installed, and the reference for every other backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnxruntime
+
+from engines.contract import Engine, EngineInfo, Tensor, TensorSpec, weights_precision
+from engines.errors import EngineError
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(bool)": "bool",
+}
+# onnxruntime's own scale: 3 is ERROR. Its warnings are about graphs, not for users.
+_LOG_ERRORS_ONLY = 3
+
+
+class OnnxRuntimeEngine(Engine):
+    """An ONNX graph in an onnxruntime session on the CPU."""
+
+    def __init__(self, model: bytes, *, weights_sha256: str, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = _LOG_ERRORS_ONLY
+        # Idle workers would otherwise spin on cores that decode and encode need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise EngineError(f"onnxruntime refuses the model: {_first_line(error)}") from error
+        self._inputs = tuple(_spec(value) for value in self._session.get_inputs())
+        self._outputs = tuple(_spec(value) for value in self._session.get_outputs())
+        self._output_names = [spec.name for spec in self._outputs]
+        self._info = EngineInfo(
+            backend=f"onnxruntime {onnxruntime.__version__}",
+            device="cpu",
+            precision=weights_precision({spec.dtype for spec in (*self._inputs, *self._outputs)}),
+            weights_sha256=weights_sha256,
+            threads=threads,
+        )
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self._outputs
+
+    def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        try:
+            results = self._session.run(self._output_names, dict(inputs))
+        except Exception as error:
+            # onnxruntime's exceptions are of many unrelated types, plain RuntimeError and ValueError among
+            # them.
+            raise EngineError(f"onnxruntime failed: {_first_line(error)}") from error
+        return {name: np.asarray(result) for name, result in zip(self._output_names, results, strict=True)}
+
+    def describe(self) -> EngineInfo:
+        return self._info
+
+
+def _spec(value: onnxruntime.NodeArg) -> TensorSpec:
+    if value.type not in _DTYPES:
+        raise EngineError(f"tensor {value.name!r} has the unsupported type {value.type}")
+    shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return TensorSpec(name=value.name, shape=shape, dtype=_DTYPES[value.type])
+
+
+def _first_line(error: Exception) -> str:
+    """The message's first line: the rest is onnxruntime's own stack of source files."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
