@@ -1,0 +1,218 @@
+"""Video files: packets in, frames out, with exact time stamps, whatever the file is like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from streamer.errors import InputError
+from streamer.frame import Frame, StreamGeometry
+from streamer.planes import planar_equivalent
+from streamer.redact import reason_of
+from streamer.source.base import VideoSource
+from streamer.source.decode_thread import DecodeThread
+from streamer.source.info import ColorTags, StreamInfo
+from streamer.source.opening import choose_video, is_cover, open_container
+from streamer.source.orientation import clockwise_turn, display_matrix_of, side_data_of
+from streamer.source.timeline import Timeline
+
+# Where neither container nor codec knows a rate; the usual one of cameras.
+_FALLBACK_RATE = Fraction(25)
+
+
+class VideoFileSource(VideoSource):
+    """The first video track of a file. The first frame is decoded on opening: geometry and colours come from it.
+
+    Later frames of another size or pixel format are converted to the first one's, with a notice and
+    `discontinuity`. Packets that cannot be decoded are skipped and counted.
+
+    Args:
+        threads: decoder threads; 0 lets FFmpeg choose.
+        queue_frames: frames decoded ahead.
+
+    Raises:
+        InputError: missing, empty, unreadable, no video track, or nothing in it decodes.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 0, queue_frames: int = 8) -> None:
+        self.path = path
+        self.notices: list[str] = []
+        self.damaged = 0
+        self._queue_frames = queue_frames
+        self._thread: DecodeThread | None = None
+        self._packets = 0
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        self._container = open_container(path)
+        try:
+            self._stream = choose_video(self._container, path)
+            self._stream.thread_type = "AUTO"
+            self._stream.thread_count = threads
+            self._decoded = self._decode()
+            first = next(self._decoded, None)
+            if first is None:
+                raise InputError(f"{path}: nothing in its video track can be decoded; the file is damaged")
+            self._first: av.VideoFrame | None = first
+            self._describe(first)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _describe(self, first: av.VideoFrame) -> None:
+        equivalent = planar_equivalent(first.format.name)
+        if equivalent is not None:
+            self.notices.append(
+                f"pixel format {first.format.name} cannot be written in place; converted once to {equivalent}"
+            )
+        self.stream_info = describe_stream(
+            self._container, self._stream, first, equivalent or first.format.name
+        )
+        info = self.stream_info
+        self.geometry = StreamGeometry(info.width, info.height, info.rotation_degrees, info.sample_aspect)
+        duration = 1 / ((info.frame_rate or _FALLBACK_RATE) * info.time_base)
+        self._timeline = Timeline(info.time_base, round(duration))
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._thread is not None:
+            raise RuntimeError("a source can be iterated only once")
+        self._thread = DecodeThread(self._frames(), self._queue_frames)
+        return iter(self._thread)
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.close()
+        self._first = None
+        self._container.close()
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """Decoded frames; damaged packets are counted and skipped."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, OSError) as error:
+                self.notices.append(
+                    f"reading stopped early ({reason_of(error)}); what came before it was kept"
+                )
+                break
+            if packet is None:
+                break
+            self._packets += packet.size > 0
+            yield from self._decode_packet(packet)
+        # Demuxing ends with an empty packet that flushes the decoder, except when it failed: then this does.
+        yield from self._decode_packet(None)
+
+    def _decode_packet(self, packet: Any) -> list[av.VideoFrame]:
+        try:
+            return self._stream.decode(packet)
+        except av.error.EOFError:
+            return []
+        except (av.error.FFmpegError, OSError, ValueError):
+            self.damaged += 1
+            return []
+
+    def _frames(self) -> Iterator[Frame]:
+        index = 0
+        first, self._first = self._first, None
+        if first is not None:
+            yield self._frame(index, first)
+        for video in self._decoded:
+            index += 1
+            yield self._frame(index, video)
+        self._sum_up()
+
+    def _frame(self, index: int, video: av.VideoFrame) -> Frame:
+        info = self.stream_info
+        pts, jumped = self._timeline.place(video.pts, video.duration)
+        changed = (video.width, video.height) != (info.width, info.height)
+        if changed or video.format.name != info.pixel_format or video.planes[0].line_size < 0:
+            if changed or video.format.name != info.coded_pixel_format:
+                self._notice_once(
+                    f"the picture changes to {video.width}x{video.height} {video.format.name} within the stream; "
+                    f"it is kept at {info.width}x{info.height} {info.pixel_format}"
+                )
+            video = self._convert(video)
+        video.pts, video.time_base = pts, info.time_base
+        return Frame(index, pts, info.time_base, video, self.geometry, discontinuity=jumped or changed)
+
+    def _convert(self, video: av.VideoFrame) -> av.VideoFrame:
+        info = self.stream_info
+        converted = self._reformatter.reformat(
+            video, width=info.width, height=info.height, format=info.pixel_format, interpolation="BICUBIC"
+        )
+        converted.colorspace, converted.color_range = video.colorspace, video.color_range
+        return converted
+
+    def _notice_once(self, text: str) -> None:
+        if text not in self.notices:
+            self.notices.append(text)
+
+    def _sum_up(self) -> None:
+        expected = self._stream.frames
+        if self.damaged:
+            self.notices.append(f"{self.damaged} damaged packets could not be decoded and were skipped")
+        if expected and self._packets < expected:
+            self.notices.append(
+                f"the file holds {self._packets} of the {expected} frames it announces; it was cut off"
+            )
+        if self._timeline.repaired:
+            self.notices.append(f"{self._timeline.repaired} missing or wrong time stamps were filled in")
+        if self._timeline.jumps:
+            self.notices.append(
+                f"time stamps step back {self._timeline.jumps} times; the time line was joined"
+            )
+
+
+def describe_stream(
+    container: InputContainer, stream: VideoStream, first: av.VideoFrame, pixel_format: str
+) -> StreamInfo:
+    """All that is known of a video track from its container, its decoder and its first frame."""
+    context = stream.codec_context
+    matrix = display_matrix_of(first)
+    time_base = stream.time_base
+    rate = stream.average_rate or stream.guessed_rate
+    seconds = None
+    if stream.duration is not None and time_base:
+        seconds = float(stream.duration * time_base)
+    elif container.duration is not None:
+        seconds = container.duration / av.time_base
+    count = stream.frames or (round(seconds * rate) if seconds and rate else None)
+    side_data = side_data_of(first)
+    return StreamInfo(
+        container=container.format.name,
+        codec=context.codec.canonical_name,
+        pixel_format=pixel_format,
+        coded_pixel_format=first.format.name,
+        width=first.width,
+        height=first.height,
+        rotation_degrees=clockwise_turn(matrix),
+        display_matrix=matrix,
+        sample_aspect=stream.sample_aspect_ratio or Fraction(1),
+        frame_rate=Fraction(rate) if rate else None,
+        time_base=Fraction(time_base) if time_base else 1 / _FALLBACK_RATE,
+        duration_seconds=seconds,
+        frame_count=count,
+        color=ColorTags(
+            int(first.color_range), int(first.color_primaries), int(first.color_trc), int(first.colorspace)
+        ),
+        bit_depth=first.format.components[0].bits,
+        interlaced=first.interlaced_frame,
+        mastering_display=side_data.get("MASTERING_DISPLAY_METADATA"),
+        content_light=side_data.get("CONTENT_LIGHT_LEVEL"),
+        bit_rate=stream.bit_rate or None,
+        audio=tuple(_codec_of(item) for item in container.streams.audio),
+        subtitles=tuple(_codec_of(item) for item in container.streams.subtitles),
+        chapters=len(container.chapters()),
+        other_videos=sum(not is_cover(item) for item in container.streams.video) - 1,
+        has_cover_picture=any(is_cover(item) for item in container.streams.video),
+    )
+
+
+def _codec_of(stream: Any) -> str:
+    context = stream.codec_context
+    return "unknown" if context is None else str(context.codec.canonical_name)
