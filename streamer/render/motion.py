@@ -84,6 +84,8 @@ class TrackMotion:
         Raises:
             ValueError: the mesh is not finite, or so degenerate that no pose can be fitted.
         """
+        if not np.isfinite(mesh_xyz_px).all():
+            raise ValueError("mesh points must be finite")
         smoothed = self._smooth(mesh_xyz_px.astype(np.float64), time_seconds)
         pose = head_pose(smoothed)
         real = pose.image_from_canonical.inverse().apply(smoothed)
@@ -186,6 +188,7 @@ def _mouth_opening_basis() -> Float64Array:
     below = np.clip((mean_face[:, 1] - mouth_y) / 0.05, 0.0, 1.0)
     lateral = np.exp(-0.5 * (mean_face[:, 0] / 0.45) ** 2)
     weight = below * lateral
+    weight[np.concatenate([LIPS_INNER, LIPS_OUTER])] = lateral[np.concatenate([LIPS_INNER, LIPS_OUTER])]
     weight[_UPPER_LIP] = 0.0
     basis = np.zeros_like(mean_face)
     basis[:, 1] = weight

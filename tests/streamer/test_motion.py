@@ -1,0 +1,102 @@
+"""Motion transfer: pose and expression cross, the real face's static shape does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engines.face.pose import Similarity3D, head_pose
+from engines.face.topology import EYE_LEFT, LIPS_INNER, POINT_COUNT, canonical_mesh
+from streamer.render.motion import PersonShape, TrackMotion, _mouth_opening_basis
+from streamer.render.smoothing import OneEuroFilter
+
+FPS = 25.0
+
+
+def _turn(yaw: float, pitch: float = 0.0) -> np.ndarray:
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    return about_y @ about_x
+
+
+def _posed(shape: np.ndarray, yaw: float = 0.0, scale: float = 60.0) -> np.ndarray:
+    return Similarity3D(scale, _turn(yaw), np.array([200.0, 150.0, 0.0])).apply(shape).astype(np.float32)
+
+
+def _another_shape(seed: int) -> np.ndarray:
+    """A face of other proportions: smooth random scaling of the mean face."""
+    rng = np.random.default_rng(seed)
+    mean_face = canonical_mesh()
+    return mean_face * (1.0 + 0.08 * rng.standard_normal(3)) + 0.03 * np.sin(mean_face * rng.uniform(1, 3, 3))
+
+
+def _person() -> PersonShape:
+    return PersonShape(_posed(_another_shape(7), scale=75.0))
+
+
+def _run(meshes: list[np.ndarray], person: PersonShape) -> np.ndarray:
+    motion, last = TrackMotion(), None
+    for number, mesh in enumerate(meshes):
+        last = motion.step(person, mesh, number / FPS)
+    assert last is not None
+    return last.pose.image_from_canonical.inverse().apply(last.destination_xyz_px)
+
+
+def test_a_still_face_shows_the_person_s_own_shape_whoever_the_real_one_is() -> None:
+    person = _person()
+    shown = [_run([_posed(_another_shape(seed))] * 30, person) for seed in (1, 2)]
+    for result in shown:
+        assert np.abs(result - person.canonical)[:, :2].max() < 0.06
+    assert np.abs(shown[0] - shown[1])[:, :2].mean() < 0.01
+
+
+def test_head_turn_is_followed() -> None:
+    person, shape = _person(), _another_shape(3)
+    motion = TrackMotion()
+    for number, yaw in enumerate(np.linspace(0.0, 0.5, 25)):
+        step = motion.step(person, _posed(shape, yaw), number / FPS)
+    assert head_pose(step.destination_xyz_px).yaw_radians == pytest.approx(head_pose(_posed(shape, 0.5)).yaw_radians, abs=0.05)
+
+
+def test_open_mouth_opens_the_person_s_mouth_even_when_the_track_begins_with_it() -> None:
+    person, shape = _person(), _another_shape(4)
+    opened = shape + 0.3 * _mouth_opening_basis()
+    gap = lambda s: s[14, 1] - s[13, 1]  # noqa: E731
+    shown = _run([_posed(opened)] * 5, person)
+    assert gap(shown) - gap(person.canonical) == pytest.approx(gap(opened) - gap(shape), abs=0.06)
+
+
+def test_a_blink_closes_the_person_s_eyes() -> None:
+    person, shape = _person(), _another_shape(5)
+    closed = shape.copy()
+    closed[EYE_LEFT, 1] = shape[EYE_LEFT, 1].mean()
+    shown = _run([_posed(shape)] * 20 + [_posed(closed)] * 8, person)
+    opening = shown[145, 1] - shown[159, 1]
+    assert opening < 0.35 * person.lid_opening["left"]
+
+
+def test_jitter_of_the_landmarks_is_damped() -> None:
+    person, shape = _person(), _another_shape(6)
+    rng = np.random.default_rng(0)
+    motion, shown, given = TrackMotion(), [], []
+    for number in range(60):
+        mesh = _posed(shape) + rng.normal(0, 0.5, (POINT_COUNT, 3)).astype(np.float32)
+        shown.append(motion.step(person, mesh, number / FPS).destination_xyz_px[LIPS_INNER])
+        given.append(mesh[LIPS_INNER])
+    assert np.std(np.array(shown[10:]), axis=0).mean() < 0.6 * np.std(np.array(given[10:]), axis=0).mean()
+
+
+def test_filter_keeps_up_with_fast_motion_and_ignores_repeated_times() -> None:
+    one_euro = OneEuroFilter(minimum_cutoff_hz=1.0, speed_coefficient=5.0)
+    for number in range(25):
+        value = one_euro(np.array([[number * 1.0]]), number / FPS)
+    assert abs(float(value[0, 0]) - 24.0) < 0.6
+    assert one_euro(np.array([[100.0]]), 24 / FPS)[0, 0] == value[0, 0]
+
+
+def test_a_mesh_that_is_not_finite_is_refused() -> None:
+    mesh = _posed(_another_shape(1))
+    mesh[3, 1] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        TrackMotion().step(_person(), mesh, 0.0)
