@@ -15,8 +15,8 @@ _QUARTERS = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -
 def side_data_of(frame: av.VideoFrame) -> dict[str, bytes]:
     """The frame's side data by FFmpeg's name; empty where PyAV cannot read it.
 
-    PyAV (17.1 to 18.1) raises ValueError on the whole list when one entry is of a type younger than itself, such
-    as Exif.
+    PyAV (17.1 to 18.1) raises ValueError on the whole list when one entry is of a type younger than
+    itself, such as Exif.
     """
     try:
         # Typed as a Mapping, but it iterates over its values.
@@ -46,9 +46,9 @@ def matrix_of_turn(clockwise_degrees: int, *, mirrored: bool) -> tuple[int, ...]
 def clockwise_turn(matrix: tuple[int, ...] | None) -> int:
     """The clockwise turn, 0, 90, 180 or 270 degrees, that the matrix asks a player for.
 
-    PyAV's `frame.rotation` is counter-clockwise, and wrong for mirrored pictures (front cameras): for those, this
-    is the turn that puts the picture upright, though mirrored, which is all a face detector needs. A turn by
-    another angle counts as the nearest quarter.
+    PyAV's `frame.rotation` is counter-clockwise, and wrong for mirrored pictures (front cameras): for
+    those, this is the turn that puts the picture upright, though mirrored, which is all a face detector
+    needs. A turn by another angle counts as the nearest quarter.
     """
     if matrix is None:
         return 0

@@ -11,9 +11,9 @@ _GLITCH_SECONDS = 1.0
 class Timeline:
     """Makes pts strictly increasing: good stamps pass untouched, missing and bad ones are filled in.
 
-    A stamp that steps back by less than a second is a damaged one: it becomes the smallest that is allowed, so
-    that the next good one passes again. A larger step back starts a new time line: from there on, a constant is
-    added.
+    A stamp that steps back by less than a second is a damaged one: it becomes the smallest that is
+    allowed, so that the next good one passes again. A larger step back starts a new time line: from there
+    on, a constant is added.
 
     Args:
         time_base: unit of the stamps, seconds.

@@ -27,7 +27,7 @@ _FALLBACK_RATE = Fraction(25)
 
 
 class VideoFileSource(VideoSource):
-    """The first video track of a file. The first frame is decoded on opening: geometry and colours come from it.
+    """The first video track of a file. Geometry and colours come from the first frame, decoded on opening.
 
     Later frames of another size or pixel format are converted to the first one's, with a notice and
     `discontinuity`. Packets that cannot be decoded are skipped and counted.
@@ -75,6 +75,7 @@ class VideoFileSource(VideoSource):
         info = self.stream_info
         self.geometry = StreamGeometry(info.width, info.height, info.rotation_degrees, info.sample_aspect)
         duration = 1 / ((info.frame_rate or _FALLBACK_RATE) * info.time_base)
+        self._size = (info.width, info.height)
         self._timeline = Timeline(info.time_base, round(duration))
 
     def __iter__(self) -> Iterator[Frame]:
@@ -96,9 +97,7 @@ class VideoFileSource(VideoSource):
             try:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
-                self.notices.append(
-                    f"reading stopped early ({reason_of(error)}); what came before it was kept"
-                )
+                self.notices.append(f"reading stopped early ({reason_of(error)}); what came before is kept")
                 break
             if packet is None:
                 break
@@ -129,16 +128,18 @@ class VideoFileSource(VideoSource):
     def _frame(self, index: int, video: av.VideoFrame) -> Frame:
         info = self.stream_info
         pts, jumped = self._timeline.place(video.pts, video.duration)
-        changed = (video.width, video.height) != (info.width, info.height)
+        size = (video.width, video.height)
+        changed = size != (info.width, info.height)
+        new_scene, self._size = size != self._size, size
         if changed or video.format.name != info.pixel_format or video.planes[0].line_size < 0:
             if changed or video.format.name != info.coded_pixel_format:
                 self._notice_once(
-                    f"the picture changes to {video.width}x{video.height} {video.format.name} within the stream; "
+                    f"the picture changes to {video.width}x{video.height} {video.format.name} on the way; "
                     f"it is kept at {info.width}x{info.height} {info.pixel_format}"
                 )
             video = self._convert(video)
         video.pts, video.time_base = pts, info.time_base
-        return Frame(index, pts, info.time_base, video, self.geometry, discontinuity=jumped or changed)
+        return Frame(index, pts, info.time_base, video, self.geometry, discontinuity=jumped or new_scene)
 
     def _convert(self, video: av.VideoFrame) -> av.VideoFrame:
         info = self.stream_info
@@ -163,9 +164,7 @@ class VideoFileSource(VideoSource):
         if self._timeline.repaired:
             self.notices.append(f"{self._timeline.repaired} missing or wrong time stamps were filled in")
         if self._timeline.jumps:
-            self.notices.append(
-                f"time stamps step back {self._timeline.jumps} times; the time line was joined"
-            )
+            self.notices.append(f"{self._timeline.jumps} steps back in time were joined into one time line")
 
 
 def describe_stream(
