@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from calibration.errors import CalibrationError
+from calibration.exact import EpsilonLike
 from calibration.mechanisms.base import (
     DiscreteMechanism,
     DrawParameters,
@@ -10,14 +12,48 @@ from calibration.mechanisms.base import (
     VectorMechanism,
 )
 from calibration.mechanisms.codebook import CodebookMechanism
+from calibration.mechanisms.gaussian import GaussianMechanism
+from calibration.mechanisms.laplace import LaplaceMechanism
+from calibration.mechanisms.privunit import PrivUnitMechanism
 from calibration.mechanisms.uniform import UniformMechanism
+from calibration.mechanisms.vmf import VmfMechanism
+
+MECHANISM_NAMES = ("uniform", "codebook", "privunit", "laplace", "gaussian", "vmf")
+
+
+def create_mechanism(name: str, epsilon: EpsilonLike, *, dimension: int) -> Mechanism:
+    """A mechanism by its name.
+
+    Args:
+        name: one of `MECHANISM_NAMES`.
+        epsilon: ignored by `uniform`, whose epsilon is 0. Check it with `bounds.check_epsilon` first.
+        dimension: of the codebook's identity space (`codebook.space.dimension`), for the continuous
+        mechanisms.
+    """
+    if name == UniformMechanism.name:
+        return UniformMechanism()
+    if name == CodebookMechanism.name:
+        return CodebookMechanism(epsilon)
+    continuous: dict[str, type[VectorMechanism]] = {
+        kind.name: kind for kind in (PrivUnitMechanism, LaplaceMechanism, GaussianMechanism, VmfMechanism)
+    }
+    if name not in continuous:
+        raise CalibrationError(f"no mechanism '{name}': choose one of {', '.join(MECHANISM_NAMES)}")
+    return continuous[name](epsilon, dimension)
+
 
 __all__ = [
+    "MECHANISM_NAMES",
     "CodebookMechanism",
     "DiscreteMechanism",
     "DrawParameters",
     "Exactness",
+    "GaussianMechanism",
+    "LaplaceMechanism",
     "Mechanism",
+    "PrivUnitMechanism",
     "UniformMechanism",
     "VectorMechanism",
+    "VmfMechanism",
+    "create_mechanism",
 ]

@@ -45,8 +45,8 @@ def test_identity_is_held_for_the_track(codebook: Codebook) -> None:
 
 
 def test_substituting_the_whole_track_costs_one_epsilon(codebook: Codebook) -> None:
-    """However many frames a track has, it is one draw from one code: the exact law of the identity changes by at
-    most the odds when every frame of the track is another person's."""
+    """A track is one draw from one code: the exact law of its identity changes by at most the odds when every
+    frame of it is another person's."""
     mechanism = CodebookMechanism(1)
     everyone = np.arange(codebook.size)
     probabilities = mechanism.probabilities(codebook.size)
