@@ -1,0 +1,200 @@
+"""Frames wait here a little, so that a face found late is covered from before it was found.
+
+What is guaranteed, with `depth` frames of delay:
+
+* every observation is covered on its own frame, whatever the depth;
+* a gap of at most `depth` frames between two observations of a track is interpolated on every frame;
+* of a longer gap the last `depth` frames are interpolated and the first ones held, as after the last
+  observation;
+* up to min(depth, `backfill`) frames before a track's first observation are covered;
+* after its last observation a track is held for `hold` frames;
+* none of the last four reaches across a scene cut.
+
+Boxes at frames without an observation grow with the time to the nearest one, because their place is a guess.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from streamer.analysis.boxes import area, as_box, clipped, share_inside
+from streamer.analysis.observation import Observation
+from streamer.analysis.path import Guess, TrackPath
+from streamer.frame import AnalyzedFrame, FaceSource, Frame, TrackedFace
+
+_COVERED_SHARE = 0.7
+_SHOTS_KEPT = 1000
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A frame that waits for its future."""
+
+    number: int
+    time_seconds: float
+    result: AnalyzedFrame
+
+
+@dataclass(slots=True)
+class _Candidate:
+    face: TrackedFace
+    guess: Guess
+
+
+class _Shots:
+    """Frame numbers at which shots began.
+
+    The oldest are forgotten, so that weeks of video stay flat in memory.
+    """
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+
+    def begin(self, number: int) -> None:
+        self._starts.append(number)
+        del self._starts[:-_SHOTS_KEPT]
+
+    def same(self, first: int, second: int) -> bool:
+        """True when no shot begins after the earlier of two frames, up to and with the later one."""
+        return bisect_right(self._starts, first) == bisect_right(self._starts, second)
+
+
+class LookAhead:
+    """Delays frames by `depth_frames` and completes each track's path over them.
+
+    Args:
+        depth_frames: frames held back; 0 gives every frame out at once, with no interpolation and no
+            backfill.
+        backfill_frames: frames before a track's first observation that are covered (as far as `depth_frames`
+            reaches).
+        hold_frames: frames after its last observation on which a track stays covered.
+    """
+
+    def __init__(self, *, depth_frames: int, backfill_frames: int, hold_frames: int) -> None:
+        if min(depth_frames, backfill_frames, hold_frames) < 0:
+            raise ValueError(f"must not be negative: {depth_frames=} {backfill_frames=} {hold_frames=}")
+        self._depth = depth_frames
+        self._backfill = backfill_frames
+        self._hold = hold_frames
+        self._waiting: deque[_Waiting] = deque()
+        self._paths: dict[int, TrackPath] = {}
+        self._ended: set[int] = set()
+        self._shots = _Shots()
+        self._pushed = 0
+        self._last_seconds: float | None = None
+
+    def push(
+        self,
+        frame: Frame,
+        assigned: Mapping[int, Observation],
+        *,
+        ended_track_ids: Iterable[int] = (),
+        scene_cut: bool = False,
+        detector_failed: bool = False,
+    ) -> list[AnalyzedFrame]:
+        """Take in the next frame with its tracks' observations.
+
+        Returns the frames that have waited long enough.
+        """
+        number, seconds = self._pushed, self._clock(frame)
+        self._pushed += 1
+        if scene_cut:
+            self._shots.begin(number)
+        self._ended.update(ended_track_ids)
+        for track_id, observation in assigned.items():
+            self._paths.setdefault(track_id, TrackPath()).add(number, seconds, observation)
+        result = AnalyzedFrame(frame, scene_cut=scene_cut, detector_failed=detector_failed)
+        self._waiting.append(_Waiting(number, seconds, result))
+        return [self._emit()] if len(self._waiting) > self._depth else []
+
+    def flush(self) -> list[AnalyzedFrame]:
+        """The stream ended:
+
+        Everything that still waits. Tracks that show on the last frame are not told as ended.
+        """
+        self._ended.update(self._paths)
+        return [self._emit() for _ in range(len(self._waiting))]
+
+    def _clock(self, frame: Frame) -> float:
+        """Seconds of the frame, forced to rise: broken time stamps must not turn motion around."""
+        seconds = frame.pts_seconds
+        if self._last_seconds is not None and not seconds > self._last_seconds:
+            seconds = self._last_seconds + 1e-3
+        self._last_seconds = seconds
+        return seconds
+
+    def _emit(self) -> AnalyzedFrame:
+        waiting = self._waiting.popleft()
+        result = waiting.result
+        size = result.frame.geometry.display_size
+        candidates = []
+        for track_id, path in self._paths.items():
+            guess = self._guess(path, waiting)
+            box = None if guess is None else clipped(guess.box_xyxy_px, size)
+            if guess is not None and box is not None:
+                face = TrackedFace(track_id, as_box(box), guess.score, guess.source, guess.points_xy_px)
+                candidates.append(_Candidate(face, guess))
+        result.faces = _without_covered(candidates)
+        result.ended_track_ids = self._forget(waiting.number)
+        return result
+
+    def _guess(self, path: TrackPath, waiting: _Waiting) -> Guess | None:
+        """The track's box on a waiting frame, or None where it does not reach there."""
+        number, seconds = waiting.number, waiting.time_seconds
+        before, after = path.around(number)
+        if before is not None and not self._shots.same(before.number, number):
+            before = None
+        if after is not None and not self._shots.same(number, after.number):
+            after = None
+        if before is not None and before.number == number:
+            return path.observed(before)
+        if before is not None and after is not None:
+            return path.between(before, after, seconds)
+        if after is not None and after.number - number <= self._backfill:
+            return path.outside(after, seconds, FaceSource.BACKFILLED)
+        if before is not None and number - before.number <= self._hold:
+            return path.outside(before, seconds, FaceSource.HELD)
+        return None
+
+    def _forget(self, number: int) -> list[int]:
+        """Drop what no later frame can show.
+
+        Returns the ended tracks that cannot show on `number` any more.
+        """
+        gone = []
+        for track_id, path in list(self._paths.items()):
+            last = path.last_number
+            out_of_reach = number > last + self._hold or (
+                number > last and not self._shots.same(last, number)
+            )
+            if track_id in self._ended and out_of_reach:
+                del self._paths[track_id]
+                self._ended.discard(track_id)
+                gone.append(track_id)
+            else:
+                path.forget_before(number)
+        return gone
+
+
+def _without_covered(candidates: list[_Candidate]) -> list[TrackedFace]:
+    """Drop guessed faces that lie mostly under an observed face of another track.
+
+    A held box behind somebody, or the old and the new track of one face, would otherwise be painted twice.
+    Guesses are judged by their box before growth, so that a box grown large in doubt does not escape for its
+    size alone.
+    """
+    sure = [item for item in candidates if item.face.source is FaceSource.DETECTED]
+    kept = []
+    for item in candidates:
+        if (
+            item.face.source in (FaceSource.HELD, FaceSource.BACKFILLED)
+            and float(area(item.guess.core_xyxy_px)) > 0
+        ):
+            shares = [share_inside(item.guess.core_xyxy_px, other.face.box_xyxy_px)[0, 0] for other in sure]
+            if shares and max(shares) >= _COVERED_SHARE:
+                continue
+        kept.append(item.face)
+    return kept
