@@ -1,0 +1,81 @@
+"""From the decoder's outputs to a face at the resolution of the frame, and the soft mask to blend it with.
+
+The network works at 128 px whatever the face's size. Only its smooth outputs are scaled up; the detail comes
+from the appearance itself, warped at the patch's own resolution.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from engines.face.template import CROP_SIDE_PX
+
+Float32Array = npt.NDArray[np.float32]
+UInt8Array = npt.NDArray[np.uint8]
+
+# The decoder may brighten or darken by at most exp(1.5).
+GAIN_LIMIT = 1.5
+# The blend falls from 1 to 0 over this many crop px along the inside of the hole's edge. Less than the
+# margin by which the hole exceeds the face, so no pixel of the real face is ever mixed in.
+FEATHER_PX = 3.0
+
+
+def compose(
+    warp_patch_rgb_f32: Float32Array, fields: Float32Array, mask: Float32Array, fill: Float32Array
+) -> Float32Array:
+    """Face = a (warp exp(gain) + bias) + (1 - a) fill.
+
+    Args:
+        warp_patch_rgb_f32: (n, n, 3) RGB in 0..1, the appearance through the warp at the patch's size n =
+            128 k.
+        fields: (6, 16, 16): gain of R, G, B (logarithmic), then bias of R, G, B in units of the picture's
+            0..1.
+        mask: (128, 128) or (1, 128, 128) in 0..1: how much of the warp is kept.
+        fill: (3, 128, 128) RGB in 0..1.
+
+    Returns:
+        (n, n, 3) float32 RGB in 0..1.
+
+    Raises:
+        ValueError: the patch is not square.
+    """
+    height, width = warp_patch_rgb_f32.shape[:2]
+    if height != width:
+        raise ValueError(f"a patch is square, got {width}x{height}")
+    size = (width, width)
+    spread = _resize(fields.transpose(1, 2, 0), size)
+    keep = _resize(mask.reshape(CROP_SIDE_PX, CROP_SIDE_PX), size)[..., None]
+    painted = _resize(fill.transpose(1, 2, 0), size)
+    gain = np.exp(np.clip(spread[..., :3], -GAIN_LIMIT, GAIN_LIMIT))
+    lit = warp_patch_rgb_f32 * gain + spread[..., 3:]
+    return np.asarray(np.clip(keep * lit + (1.0 - keep) * painted, 0.0, 1.0), dtype=np.float32)
+
+
+def blend_alpha(hole: UInt8Array, patch_size: int = CROP_SIDE_PX) -> Float32Array:
+    """Soft mask with which a patch is put into the frame.
+
+    Exactly 1 over the whole real face (the hole exceeds it by more than the feather), 0 outside the hole.
+
+    Args:
+        hole: (128, 128) uint8, 1 in the hole.
+        patch_size: side of the patch, px.
+
+    Returns:
+        (patch_size, patch_size) float32 in 0..1.
+    """
+    # The crop's border is no edge of the hole: where the face runs out of the crop it stays fully covered.
+    framed = cv2.copyMakeBorder(hole, 8, 8, 8, 8, cv2.BORDER_REPLICATE)
+    depth = cv2.distanceTransform((framed > 0).astype(np.uint8), cv2.DIST_L2, 3)[8:-8, 8:-8]
+    # Distance 1 is the hole's outermost pixel.
+    ramp = np.clip(np.asarray(depth, dtype=np.float32) / np.float32(FEATHER_PX), 0.0, 1.0)
+    alpha = ramp * ramp * (3.0 - 2.0 * ramp)
+    return _resize(alpha, (patch_size, patch_size))
+
+
+def _resize(picture: npt.NDArray[np.generic], size: tuple[int, int]) -> Float32Array:
+    contiguous = np.ascontiguousarray(picture, dtype=np.float32)
+    if (contiguous.shape[1], contiguous.shape[0]) == size:
+        return contiguous
+    return np.asarray(cv2.resize(contiguous, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
