@@ -21,8 +21,10 @@ Floats = npt.NDArray[np.float32]
 MESH_PATCH_PX = 192
 MESH_POINTS = 468
 IRIS_PATCH_PX = 64
-# Side of the patch in box sides, as in MediaPipe's graph for its own, smaller boxes.
-PATCH_BOX_SCALE = 1.5
+# Side of the patch in sides of the box. Measured on 100 rendered faces with known landmarks: median error
+# of the mouth is .065 of the eye distance at 1.25, .075 at 1.5 and .137 at 1.75, and the presence score is
+# highest at 1.25.
+PATCH_BOX_SCALE = 1.25
 
 
 class FaceMesh:
@@ -107,7 +109,7 @@ def patch_from_box_and_points(
 ) -> npt.NDArray[np.float64]:
     """Similarity (2, 3) `patch_from_display` of the square patch the face mesh wants.
 
-    The square is 1.5 times the longer side of the box, about the box's centre, and turned so that the eyes
+    The square is 1.25 times the longer side of the box, about the box's centre, and turned so that the eyes
     lie level; the mesh model is trained on upright faces.
 
     Args:

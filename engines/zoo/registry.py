@@ -125,28 +125,34 @@ def open_model(name: str, *, backend: BackendName = "auto", threads: int = 1) ->
     Raises:
         EngineError, ModelMissingError, ModelHashError: as `model_path` and `open_engine`.
     """
-    item = entry(name)
+    return open_engine(read_checked(entry(name)), backend=backend, threads=threads)
+
+
+def read_checked(item: ModelEntry) -> bytes:
+    """The bytes of an entry's file, proven to be the registry's.
+
+    Raises:
+        ModelMissingError, ModelHashError: as `model_path`.
+    """
     path = file_location(item)
-    data = _read(path, item)
-    check_sha256(hashlib.sha256(data).hexdigest(), item, path)
-    return open_engine(data, backend=backend, threads=threads)
-
-
-@cache
-def _verify_once(name: str, path: Path) -> None:
-    """Check a file's sha256; `cache` keeps only successes, as an exception is raised anew every time."""
-    item = entry(name)
-    check_sha256(hashlib.sha256(_read(path, item)).hexdigest(), item, path)
-
-
-def _read(path: Path, item: ModelEntry) -> bytes:
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
     except FileNotFoundError:
         remedy = "reinstall veilstream" if item.embedded else f"run: veilstream models fetch {item.name}"
         raise ModelMissingError(f"model {item.name} is not at {path}; {remedy}") from None
     except OSError as error:
         raise ModelMissingError(f"model {item.name} cannot be read at {path}: {error.strerror}") from error
+    check_sha256(hashlib.sha256(data).hexdigest(), item, path)
+    return data
+
+
+@cache
+def _verify_once(name: str, path: Path) -> None:
+    """Check a file's sha256; `cache` keeps only successes, as an exception is raised anew every time.
+
+    The path is part of the key: the user's cache folder follows the environment.
+    """
+    read_checked(entry(name))
 
 
 def check_sha256(found: str, item: ModelEntry, path: Path) -> None:
