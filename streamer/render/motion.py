@@ -24,6 +24,7 @@ from engines.face.topology import (
     EYE_RIGHT,
     LIPS_INNER,
     LIPS_OUTER,
+    OVAL,
     canonical_mesh,
 )
 from streamer.frame import Float32Array, Float64Array
@@ -32,6 +33,8 @@ from streamer.render.smoothing import OneEuroFilter
 # Steps in which expression differences cross; about a hundredth of the eye distance at a time.
 QUANTUM = 0.01
 NEUTRAL_MEMORY_FRAMES = 150
+OUTLINE_SCALE_LIMITS = (0.88, 1.16)
+OUTLINE_LIFT_LIMIT = 0.12
 # An eye this far closed, relative to neutral, tells nothing about how it looks open.
 BLINK_RATIO = 0.7
 
@@ -92,7 +95,8 @@ class TrackMotion:
         neutral = self._neutral.update(real)
         difference = _quantised((real - neutral) * _expression_weights())
         difference = self._lids_in_proportion(difference, neutral, person)
-        destination = pose.image_from_canonical.apply(person.canonical + difference)
+        shown = _fitted_to_outline(person.canonical + difference, person.canonical, neutral)
+        destination = pose.image_from_canonical.apply(shown)
         return FaceMotion(destination, smoothed, pose)
 
     def _smooth(self, mesh: Float64Array, time_seconds: float) -> Float64Array:
@@ -148,6 +152,26 @@ def _with_open_eyes(shape: Float64Array) -> Float64Array:
             eye = _EYES[side]
             result[eye] = mean_face[eye] - mean_face[eye].mean(axis=0) + shape[eye].mean(axis=0)
     return result
+
+
+def _fitted_to_outline(shown: Float64Array, person: Float64Array, neutral: Float64Array) -> Float64Array:
+    """Scale and lift the person's head so that its outline lies about where the real one is.
+
+    The outline of the real head is in the picture anyway (it is where the context begins); the closer the synthetic
+    one comes, the narrower the strip that has to be invented. Two numbers, none of them of the features' layout.
+    """
+    real_middle, real_radius = _outline(neutral)
+    person_middle, person_radius = _outline(person)
+    scale = float(np.clip(real_radius / person_radius, *OUTLINE_SCALE_LIMITS))
+    lift = float(np.clip(real_middle - scale * person_middle, -OUTLINE_LIFT_LIMIT, OUTLINE_LIFT_LIMIT))
+    return shown * scale + np.array([0.0, lift, 0.0])
+
+
+def _outline(shape: Float64Array) -> tuple[float, float]:
+    """Height of the outline's middle, and its mean radius. Means over all its points, so that they do not shake."""
+    points = shape[OVAL, :2]
+    middle = points.mean(axis=0)
+    return float(middle[1]), float(np.linalg.norm(points - middle, axis=1).mean())
 
 
 def _quantised(difference: Float64Array) -> Float64Array:

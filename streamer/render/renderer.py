@@ -17,8 +17,8 @@ from engines.decoder import FaceDecoder
 from engines.errors import EngineError
 from engines.face.compose import blend_alpha, compose
 from engines.face.conditioning import colour_grid, drawing, hole_mask, outline_mask, pack
-from engines.face.pose import crop_from_mesh, head_pose, to_crop
-from engines.face.template import CROP_SIDE_PX
+from engines.face.pose import crop_from_mesh, head_pose
+from engines.face.template import CROP_SIDE_PX, transform_points
 from engines.face.topology import five_points
 from engines.face.warp import apply_field, warp_field
 from engines.landmarks import FaceMesh, patch_from_box_and_points
@@ -122,7 +122,7 @@ class SyntheticRenderer:
         patches = [read_patch(frame.video, frame.geometry, affine, MESH_PATCH_PX) for affine in affines]
         points, presence = self._mesh.run(np.stack(patches))
         return [
-            (to_crop(invert_affine(affine), mesh).astype(np.float32), float(score))
+            (transform_points(invert_affine(affine), mesh).astype(np.float32), float(score))
             for affine, mesh, score in zip(affines, points, presence, strict=True)
         ]
 
@@ -151,8 +151,8 @@ def _condition(
 ) -> _Prepared:
     """Warp the person into place and lay out what the decoder may see."""
     crop_from_display = crop_from_mesh(motion.real_xyz_px, motion.pose)
-    real = to_crop(crop_from_display, motion.real_xyz_px)
-    target = to_crop(crop_from_display, motion.destination_xyz_px)
+    real = transform_points(crop_from_display, motion.real_xyz_px)
+    target = transform_points(crop_from_display, motion.destination_xyz_px)
     crop = read_patch(frame.video, frame.geometry, crop_from_display, CROP_SIDE_PX)
     warp = warp_field(target, person.mesh_xyz_px)
     hole = hole_mask(real)

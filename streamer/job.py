@@ -1,0 +1,262 @@
+"""One file, or a batch of files, from input to committed output."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from calibration.assign import Assignment
+from streamer.analysis import Analyzer, AnalyzerSettings, DetectionCadence, frames_for
+from streamer.errors import InputError, OutputError, VeilstreamError
+from streamer.identity import IdentityKeeper
+from streamer.pipeline import Pipeline, ProgressCallback, StageSeconds
+from streamer.planes import analysis_picture
+from streamer.render.compositor import Compositor
+from streamer.report import REPORT_FORMAT, JobRecorder, sha256_of_file
+from streamer.settings import AnonymizeSettings
+from streamer.sink import is_complete_output, open_sink
+from streamer.source import VideoSource, open_source
+from streamer.toolkit import Toolkit
+
+DEFAULT_FRAMES_PER_SECOND = 25.0
+
+
+@dataclass(slots=True)
+class JobResult:
+    """What became of one file.
+
+    Attributes:
+        skipped: the output was already complete (`resume`), nothing was done.
+        masked_frames: frames masked whole because something failed.
+        mot_lines: boxes in the MOTChallenge text format.
+        tracks: one entry per track, without biometric data.
+    """
+
+    input_path: Path
+    output_path: Path
+    skipped: bool = False
+    seconds: float = 0.0
+    coverage: dict[str, Any] = field(default_factory=dict)
+    tracks: list[dict[str, Any]] = field(default_factory=list)
+    epsilon_total: float = 0.0
+    stage_seconds: StageSeconds = field(default_factory=StageSeconds)
+    notices: list[str] = field(default_factory=list)
+    input_sha256: str = ""
+    output_sha256: str = ""
+    mot_lines: list[str] = field(default_factory=list)
+
+    @property
+    def masked_frames(self) -> int:
+        return sum(self.coverage.get("frames_masked_whole", {}).values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Entry of the report. Paths are file names only: folders may name people."""
+        if self.skipped:
+            return {"input": self.input_path.name, "output": self.output_path.name, "status": "skipped"}
+        return {
+            "input": self.input_path.name,
+            "output": self.output_path.name,
+            "status": "done_with_masked_frames" if self.masked_frames else "done",
+            "input_sha256": self.input_sha256,
+            "output_sha256": self.output_sha256,
+            "seconds": round(self.seconds, 3),
+            "stage_seconds": {name: round(value, 3) for name, value in asdict(self.stage_seconds).items()},
+            "coverage": self.coverage,
+            "epsilon_total": self.epsilon_total,
+            "notices": self.notices,
+            "tracks": self.tracks,
+        }
+
+    def summary(self) -> str:
+        """One line for a person."""
+        if self.skipped:
+            return f"{self.output_path}: already complete, skipped"
+        coverage = self.coverage
+        rate = coverage["frames"] / max(self.seconds, 1e-6)
+        parts = [
+            f"{coverage['frames']} frames at {rate:.1f}/s",
+            f"{coverage['tracks']} tracks",
+            f"{coverage['faces']} faces ({coverage['faces_synthetic']} synthetic)",
+            f"epsilon {self.epsilon_total:g} in sum",
+        ]
+        if self.masked_frames:
+            parts.append(f"{self.masked_frames} frames masked whole")
+        return f"{self.output_path}: " + ", ".join(parts)
+
+
+class JobRunner:
+    """Runs jobs that share engines, codebook and ledger. A context manager."""
+
+    def __init__(self, settings: AnonymizeSettings) -> None:
+        self._settings = settings
+        self._toolkit = Toolkit(settings)
+
+    def __enter__(self) -> JobRunner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._toolkit.close()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know before the work begins."""
+        return self._toolkit.warnings
+
+    def describe(self) -> dict[str, Any]:
+        """Head of the report: tool, settings, models, privacy."""
+        return {
+            "format": REPORT_FORMAT,
+            "tool": f"veilstream {importlib.metadata.version('veilstream')}",
+            "settings": self._settings.model_dump(
+                mode="json", exclude={"privacy": {"key_file", "ledger", "codebook"}, "decoder": True}
+            ),
+            **self._toolkit.describe(),
+        }
+
+    def run(
+        self,
+        input_path: Path,
+        output_path: Path,
+        *,
+        overwrite: bool = False,
+        resume: bool = False,
+        on_progress: ProgressCallback | None = None,
+        cancel: threading.Event | None = None,
+    ) -> JobResult:
+        """Anonymize one file. The output appears complete or not at all.
+
+        Raises:
+            InputError, OutputError: one clear line; nothing is left at the output path.
+            Cancelled: `cancel` was set.
+        """
+        if resume and is_complete_output(output_path):
+            return JobResult(input_path, output_path, skipped=True)
+        _check_paths(input_path, output_path, overwrite=overwrite)
+        start = time.perf_counter()
+        result = JobResult(input_path, output_path, input_sha256=_input_sha256(input_path))
+        try:
+            with open_source(input_path) as source:
+                self._process(source, result, overwrite, on_progress, cancel or threading.Event())
+        except MemoryError:
+            raise InputError(f"{input_path}: a frame does not fit into memory; scale the video down first") from None
+        result.output_sha256 = sha256_of_file(output_path)
+        result.seconds = time.perf_counter() - start
+        return result
+
+    def _process(
+        self,
+        source: VideoSource,
+        result: JobResult,
+        overwrite: bool,
+        on_progress: ProgressCallback | None,
+        cancel: threading.Event,
+    ) -> None:
+        rendering = self._toolkit.new_renderer(f"sha256:{result.input_sha256[:16]}")
+        renderer, keeper = rendering if rendering is not None else (None, None)
+        recorder = JobRecorder()
+        with open_sink(result.output_path, source, self._settings.encode, overwrite=overwrite) as sink:
+            pipeline = Pipeline(
+                frames=source,
+                analyzer=self._analyzer(source),
+                compositor=Compositor(renderer, self._settings.replace_with),
+                sink=sink,
+                recorder=recorder,
+                observe=keeper.observe if keeper is not None else None,
+                on_progress=on_progress,
+                cancel=cancel,
+            )
+            pipeline.run()
+            sink.commit()
+            result.notices = [*source.notices, *sink.notices]
+        result.stage_seconds = pipeline.seconds
+        result.coverage = recorder.coverage()
+        result.mot_lines = recorder.mot_lines()
+        _account(result, recorder, keeper)
+
+    def _analyzer(self, source: VideoSource) -> Analyzer:
+        settings = self._settings.analysis
+        rate = float(source.stream_info.frame_rate or DEFAULT_FRAMES_PER_SECOND)
+        long_side_px = settings.long_side_px
+        return Analyzer(
+            self._toolkit.detect,
+            lambda frame: analysis_picture(frame.video, frame.geometry, long_side_px),
+            AnalyzerSettings(
+                score_threshold=settings.score_threshold,
+                continue_threshold=settings.continue_threshold,
+                depth_frames=frames_for(settings.look_ahead_seconds, rate),
+                hold_frames=frames_for(settings.hold_seconds, rate),
+            ),
+            cadence=DetectionCadence(settings.detect_every),
+        )
+
+
+def anonymize_file(
+    input_path: str | os.PathLike[str],
+    output_path: str | os.PathLike[str],
+    *,
+    settings: AnonymizeSettings | None = None,
+    overwrite: bool = False,
+    on_progress: ProgressCallback | None = None,
+    cancel: threading.Event | None = None,
+) -> JobResult:
+    """Replace every face of a video or image file.
+
+    Args:
+        settings: see `AnonymizeSettings`; the defaults draw a synthetic person per track under epsilon 1.
+        overwrite: replace an output that exists.
+        on_progress: called after each frame.
+        cancel: set it from another thread to stop; Cancelled is then raised and nothing is left behind.
+
+    Raises:
+        InputError, OutputError, SettingsError: one clear line each.
+        EngineError, CalibrationError: a model, key or ledger that cannot be opened.
+    """
+    with JobRunner(settings or AnonymizeSettings()) as runner:
+        return runner.run(
+            Path(input_path), Path(output_path), overwrite=overwrite, on_progress=on_progress, cancel=cancel
+        )
+
+
+def probe_duration_seconds(path: Path) -> float | None:
+    """Duration for a progress display; None when it is unknown or the file cannot be read."""
+    try:
+        with open_source(path) as source:
+            return source.stream_info.duration_seconds
+    except VeilstreamError:
+        return None
+
+
+def _check_paths(input_path: Path, output_path: Path, *, overwrite: bool) -> None:
+    if not input_path.exists():
+        raise InputError(f"{input_path}: no such file; check the path")
+    if input_path.is_dir():
+        raise InputError(f"{input_path} is a folder; give it as input of a batch, or a file in it")
+    if output_path.exists():
+        if output_path.samefile(input_path):
+            raise OutputError(f"{output_path} is the input itself; choose another output")
+        if not overwrite:
+            raise OutputError(f"{output_path} exists; use --overwrite to replace it, or --resume to keep it")
+
+
+def _input_sha256(path: Path) -> str:
+    try:
+        return sha256_of_file(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or 'cannot be read'}; check its permissions") from None
+
+
+def _account(result: JobResult, recorder: JobRecorder, keeper: IdentityKeeper | None) -> None:
+    """Epsilon per track and in sum. A replayed draw was charged when it was first made."""
+    assignments: dict[int, Assignment] = {} if keeper is None else keeper.assignments
+    result.tracks = [
+        track.as_json(assignments.get(track_id)) for track_id, track in sorted(recorder.tracks.items())
+    ]
+    result.epsilon_total = float(sum(a.epsilon for a in assignments.values() if not a.replayed))
