@@ -27,6 +27,11 @@ class BoundedQueue(Generic[T]):
         self._cancelled = False
         self._error: BaseException | None = None
 
+    @property
+    def cancelled(self) -> bool:
+        """True once the reader, or whoever stops the job, has given up."""
+        return self._cancelled
+
     def __len__(self) -> int:
         return len(self._items)
 

@@ -28,6 +28,7 @@ class StreamInfo:
         display_matrix: the nine integers of the container's display matrix, or None.
         frame_rate: average, or None when unknown; VFR files have one too.
         time_base: unit of every pts of the stream, seconds.
+        start_pts: of the first frame, in units of `time_base`.
         duration_seconds, frame_count: estimates, None when unknown.
         bit_depth: of luma.
         mastering_display, content_light: HDR side data as FFmpeg stores it, or None.
@@ -46,6 +47,7 @@ class StreamInfo:
     sample_aspect: Fraction
     frame_rate: Fraction | None
     time_base: Fraction
+    start_pts: int
     duration_seconds: float | None
     frame_count: int | None
     color: ColorTags

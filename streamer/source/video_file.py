@@ -194,6 +194,7 @@ def describe_stream(
         sample_aspect=stream.sample_aspect_ratio or Fraction(1),
         frame_rate=Fraction(rate) if rate else None,
         time_base=Fraction(time_base) if time_base else 1 / _FALLBACK_RATE,
+        start_pts=first.pts or 0,
         duration_seconds=seconds,
         frame_count=count,
         color=ColorTags(

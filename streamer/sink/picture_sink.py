@@ -1,0 +1,145 @@
+"""Pictures: one frame in, one file out, upright and without any metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+from streamer.errors import OutputError, SettingsError
+from streamer.planes.formats import AnyArray, pixel_format, plane_view
+from streamer.redact import reason_of
+from streamer.render.compositor import AnonymizedFrame
+from streamer.settings import EncodeSettings
+from streamer.sink.atomic import AtomicFile
+from streamer.sink.base import FrameSink
+from streamer.sink.pixel_choice import nearest
+from streamer.source.info import StreamInfo
+
+_ENCODERS = {
+    ".jpg": "mjpeg",
+    ".jpeg": "mjpeg",
+    ".png": "png",
+    ".webp": "libwebp",
+    ".bmp": "bmp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+}
+_FF_QP2LAMBDA = 118
+_JPEG_QUANTISER = 2
+# JPEG is always full range, and always YUV.
+_FULL_RANGE = 2
+_OPTIONS = {
+    "png": {"compression_level": "6", "pred": "mixed"},
+    "libwebp": {"quality": "95"},
+    "tiff": {"compression_algo": "deflate"},
+}
+# Turning by a quarter swaps the axes of the subsampling: 4:2:2 would become 4:4:0.
+_EQUAL_AXES = {"yuv422p": "yuv444p", "yuvj422p": "yuvj444p", "yuv440p": "yuv444p", "yuvj440p": "yuvj444p"}
+
+
+class PictureSink(FrameSink):
+    """Writes one anonymized picture in the format of the output's ending.
+
+    Exif and all other metadata stay behind; the orientation they held is applied to the pixels.
+
+    Raises:
+        OutputError: the output cannot be written there.
+        SettingsError: options for video were given.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        info: StreamInfo,
+        *,
+        copy_from: Path | None,
+        encode: EncodeSettings,
+        overwrite: bool,
+    ) -> None:
+        self.notices: list[str] = []
+        self._output = output
+        self._info = info
+        self._encoder = _ENCODERS[output.suffix.lower()]
+        if encode.codec is not None or encode.preset is not None or encode.crf is not None:
+            raise SettingsError("pictures have no codec, crf or preset; leave them out")
+        self._payload: bytes | None = None
+        self._file = AtomicFile(output, overwrite=overwrite, source=copy_from)
+
+    def write(self, frame: AnonymizedFrame) -> None:
+        """Encode the picture. Raises OutputError for a second one."""
+        if not isinstance(frame, AnonymizedFrame):
+            raise TypeError(f"a sink takes anonymized frames only, got {type(frame).__name__}")
+        if self._payload is not None:
+            raise OutputError(f"{self._output}: a picture holds one frame; choose the name of a video")
+        try:
+            self._payload = self._encode(upright(frame.frame.video, self._info.display_matrix))
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise OutputError(f"{self._output}: cannot be encoded ({reason_of(error)})") from None
+
+    def finish(self) -> None:
+        if self._payload is None:
+            self.abort()
+            raise OutputError(f"{self._output}: no picture came to be written")
+        try:
+            self._file.path.write_bytes(self._payload)
+        except OSError as error:
+            self.abort()
+            raise OutputError(f"{self._output}: cannot be written ({reason_of(error)})") from None
+        self._file.commit()
+
+    def abort(self) -> None:
+        self._file.abort()
+
+    def _encode(self, video: av.VideoFrame) -> bytes:
+        options = dict(_OPTIONS.get(self._encoder, {}))
+        supported = tuple(item.name for item in av.Codec(self._encoder, "w").video_formats or ())
+        if self._encoder == "mjpeg":
+            supported = tuple(name for name in supported if name.startswith("yuvj"))
+        target = nearest(video.format.name, supported)
+        if self._encoder == "libwebp" and target == "bgra":
+            options = {"lossless": "1"}
+        if target != video.format.name:
+            yuv = not av.VideoFormat(target).is_rgb
+            video = video.reformat(format=target, dst_color_range=_FULL_RANGE if yuv else None)
+        context = av.CodecContext.create(self._encoder, "w")
+        assert isinstance(context, av.VideoCodecContext)
+        context.width, context.height, context.pix_fmt = video.width, video.height, target
+        context.time_base = self._info.time_base
+        context.options = options
+        if self._encoder == "mjpeg":
+            context.color_range = _FULL_RANGE
+            context.qscale, context.global_quality = True, _JPEG_QUANTISER * _FF_QP2LAMBDA
+            video.pict_type = 0
+        video.pts, video.time_base = 0, self._info.time_base
+        packets = context.encode(video) + context.encode(None)
+        return b"".join(bytes(packet) for packet in packets)
+
+
+def upright(video: av.VideoFrame, display_matrix: tuple[int, ...] | None) -> av.VideoFrame:
+    """The frame turned and mirrored as its display matrix asks, plane by plane, without any loss.
+
+    Only 4:2:2 becomes 4:4:4 when it is turned by a quarter.
+    """
+    if display_matrix is None:
+        return video
+    a, b, c, d = (np.sign(display_matrix[at]) for at in (0, 1, 3, 4))
+    quarter = a == 0
+    if quarter and video.format.name in _EQUAL_AXES:
+        video = video.reformat(format=_EQUAL_AXES[video.format.name])
+    layout = pixel_format(video.format.name)
+    width, height = (video.height, video.width) if quarter else (video.width, video.height)
+    turned = av.VideoFrame(width, height, video.format.name)
+    turned.colorspace, turned.color_range = video.colorspace, video.color_range
+    for index in range(len(video.planes)):
+        plane: AnyArray = plane_view(video, index, layout)
+        # x' = a x + c y, y' = b x + d y: swap the axes first, then mirror each.
+        if quarter:
+            plane = plane.swapaxes(0, 1)
+        if (c if quarter else a) < 0:
+            plane = plane[:, ::-1]
+        if (b if quarter else d) < 0:
+            plane = plane[::-1]
+        plane_view(turned, index, layout)[...] = plane
+    return turned
