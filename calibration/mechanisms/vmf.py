@@ -20,9 +20,9 @@ class VmfMechanism(VectorMechanism):
     """y with density proportional to exp(kappa <y, z>) on the unit sphere, kappa = eps / 2.
 
     Proof. The normaliser does not depend on z, so ln p(y | z) / p(y | z') = kappa <y, z - z'>, at most
-    kappa |z - z'|_2: kappa d_2-privacy, and since |z - z'|_2 <= 2, epsilon = 2 kappa for every pair (Weggenmann
-    and Kerschbaum 2021, "Differential privacy for directional data"). The ratio is reached only at y = z, so at
-    the same epsilon it is noisier than `privunit`.
+    kappa |z - z'|_2: kappa d_2-privacy, and since |z - z'|_2 <= 2, epsilon = 2 kappa for every pair
+    (Weggenmann and Kerschbaum 2021, "Differential privacy for directional data"). The ratio is reached only
+    at y = z, so at the same epsilon it is noisier than `privunit`.
 
     Sampling: Wood 1994 (rejection for <y, z>, uniform around it).
     """

@@ -1,0 +1,74 @@
+"""Audits for people and for machines: a table on the terminal, a JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from calibration.audit.epsilon import EpsilonFinding
+from calibration.audit.svg import Series, line_chart
+
+
+def epsilon_table(findings: Sequence[EpsilonFinding]) -> Table:
+    """One row per finding."""
+    table = Table(title="Distinguishing audit: epsilon")
+    for heading in ("mechanism", "stated", "measured >=", "required", "trials", "verdict"):
+        justify: Literal["left", "right"] = "left" if heading in ("mechanism", "verdict") else "right"
+        table.add_column(heading, justify=justify, no_wrap=heading == "mechanism")
+    for finding in findings:
+        required = f"{finding.required:.3f}" + ("" if finding.strict else " *")
+        colour = "green" if finding.passed else "red"
+        table.add_row(
+            finding.label,
+            f"{finding.epsilon:g}",
+            f"{finding.lower_bound:.3f}",
+            required,
+            f"{finding.trials:,}",
+            f"[{colour}]{finding.verdict}[/{colour}]",
+        )
+    if any(not finding.strict and finding.required > 0 for finding in findings):
+        table.caption = "* this many trials cannot show 0.9 epsilon; less is required"
+    return table
+
+
+def print_table(table: Table, console: Console | None = None) -> None:
+    (console or Console()).print(table)
+
+
+def epsilon_chart(findings: Sequence[EpsilonFinding]) -> str:
+    """SVG: lower bound against the stated epsilon, between the lines epsilon and 0.9 epsilon."""
+    top = max(finding.epsilon for finding in findings)
+    names = sorted({finding.label for finding in findings})
+    series = [
+        Series("stated", ((0.0, 0.0), (top, top)), dashed=True),
+        Series("0.9 of it", ((0.0, 0.0), (top, 0.9 * top)), dashed=True),
+    ]
+    for name in names:
+        points = sorted((f.epsilon, f.lower_bound) for f in findings if f.label == name)
+        series.append(Series(name, tuple(points)))
+    return line_chart("Distinguishing audit", "epsilon stated", "lower bound measured", series)
+
+
+def as_json(value: Any) -> Any:
+    """Dataclasses (with their properties), sequences and mappings as plain JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        names += [name for name, member in vars(type(value)).items() if isinstance(member, property)]
+        return {name: as_json(getattr(value, name)) for name in names}
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [as_json(item) for item in value]
+    return value
+
+
+def write_json(path: Path | str, **parts: Any) -> None:
+    """Write the parts as one JSON object."""
+    text = json.dumps(as_json(parts), indent=2, sort_keys=True, default=str)
+    Path(path).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,247 @@
+"""The audit passes the mechanisms as they are and catches mechanisms that are broken on purpose."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from calibration.audit.cases import AuditCase, worst_case
+from calibration.audit.epsilon import (
+    EpsilonFinding,
+    audit_case,
+    audit_mechanism,
+    audit_recovered,
+    epsilon_lower_bound,
+    reference_space,
+)
+from calibration.audit.report import epsilon_chart, epsilon_table, print_table, write_json
+from calibration.audit.svg import Series, line_chart
+from calibration.errors import CalibrationError
+from calibration.exact import floor_scaled_exp
+from calibration.mechanisms import (
+    CodebookMechanism,
+    DrawParameters,
+    LaplaceMechanism,
+    Mechanism,
+    PrivUnitMechanism,
+    UniformMechanism,
+    create_mechanism,
+)
+from calibration.mechanisms.codebook import WEIGHT_OUTSIDE
+from calibration.randomness import RandomSource, SystemRandom
+
+TRIALS = 100_000
+SPACE = reference_space(people=256, dimension=32)
+
+
+class Seeded:
+    """Fast and the same every time, so that a verdict does not depend on the day."""
+
+    def __init__(self, seed: int = 5) -> None:
+        self._random = random.Random(seed)
+
+    def randbelow(self, bound: int) -> int:
+        return self._random.randrange(bound)
+
+    def token_bytes(self, count: int) -> bytes:
+        return self._random.randbytes(count)
+
+
+def audit(mechanism: Mechanism, trials: int = TRIALS) -> EpsilonFinding:
+    return audit_mechanism(mechanism, SPACE, trials=trials, random=Seeded())
+
+
+@pytest.mark.parametrize("epsilon", ["0.5", "1", "2.3", "4"])
+@pytest.mark.parametrize("name", ["codebook", "privunit"])
+def test_tight_mechanisms_show_nine_tenths_of_their_epsilon(name: str, epsilon: str) -> None:
+    finding = audit(create_mechanism(name, epsilon, dimension=16))
+    assert finding.strict
+    assert 0.9 * float(epsilon) <= finding.lower_bound <= float(epsilon)
+    assert finding.passed
+
+
+@pytest.mark.parametrize("epsilon", ["0.5", "1", "2.3", "4"])
+@pytest.mark.parametrize("name", ["laplace", "gaussian", "vmf"])
+def test_the_others_pass_and_show_most_of_it(name: str, epsilon: str) -> None:
+    finding = audit(create_mechanism(name, epsilon, dimension=16))
+    assert finding.passed, finding
+    assert finding.required >= 0.75 * float(epsilon)
+
+
+def test_uniform_shows_nothing() -> None:
+    finding = audit(UniformMechanism())
+    assert finding.passed
+    assert finding.lower_bound == 0
+
+
+def test_it_runs_on_the_systems_generator() -> None:
+    finding = audit_mechanism(CodebookMechanism(1), SPACE, trials=2000, random=SystemRandom())
+    assert finding.lower_bound <= 1
+
+
+class WrongP(CodebookMechanism):
+    """Says epsilon, draws with the weight of twice epsilon."""
+
+    factor = 2
+
+    def parameters(self, available: int) -> DrawParameters:
+        weight = floor_scaled_exp(Fraction(self.factor * self.epsilon), WEIGHT_OUTSIDE) - 1
+        return replace(super().parameters(available), weight_inside=weight)
+
+
+class TooNoisy(WrongP):
+    factor = Fraction(4, 5)  # type: ignore[assignment]
+
+
+class WrongComplement(CodebookMechanism):
+    """An off-by-one: what should fall outside S starts inside it."""
+
+    def draw(self, ranked: Sequence[int], random: RandomSource) -> int:
+        p = self.parameters(len(ranked))
+        r = random.randbelow(p.total)
+        inside = p.nearest * p.weight_inside
+        return ranked[r // p.weight_inside] if r < inside else ranked[(r - inside) // p.weight_outside]
+
+
+class HalvedSensitivity(LaplaceMechanism):
+    """Uses sqrt(d), half the largest distance of two unit vectors."""
+
+    def __init__(self, epsilon: str, dimension: int) -> None:
+        super().__init__(epsilon, dimension)
+        self.scale /= 2.0
+
+
+class ForgottenDimension(LaplaceMechanism):
+    """Uses 2 instead of 2 sqrt(d): "epsilon per dimension"."""
+
+    def __init__(self, epsilon: str, dimension: int) -> None:
+        super().__init__(epsilon, dimension)
+        self.scale /= math.sqrt(dimension)
+
+
+class WrongCap(PrivUnitMechanism):
+    """Its coin favours the cap more than it says."""
+
+    def __init__(self, epsilon: str, dimension: int) -> None:
+        super().__init__(epsilon, dimension)
+        self.cap_probability = 1.0 - 0.7 * (1.0 - self.cap_probability)
+
+
+@pytest.mark.parametrize("epsilon", ["0.5", "1", "2.3", "4"])
+@pytest.mark.parametrize("broken", [WrongP, HalvedSensitivity, ForgottenDimension, WrongCap])
+def test_spending_more_than_stated_is_caught(broken: type[Mechanism], epsilon: str) -> None:
+    options = {} if broken is WrongP else {"dimension": 16}
+    finding = audit(broken(epsilon, **options), 40_000)
+    assert finding.claim_broken
+    assert "more than it states" in finding.verdict
+
+
+@pytest.mark.parametrize("epsilon", ["0.5", "1", "2.3", "4"])
+def test_too_much_noise_is_caught(epsilon: str) -> None:
+    finding = audit(TooNoisy(epsilon), 40_000)
+    assert finding.too_noisy
+    assert "noisier" in finding.verdict
+
+
+def test_an_off_by_one_in_the_complement_is_caught() -> None:
+    assert not audit(WrongComplement(1), 40_000).passed
+
+
+def per_frame_case(mechanism: CodebookMechanism, frames: int, threshold: float) -> AuditCase:
+    """A pipeline that draws anew for each frame: what the viewer sees is the share of frames inside S."""
+    once = worst_case(mechanism, SPACE, TRIALS)
+    everyone = np.arange(len(SPACE.directions))
+    ranked = {
+        near: SPACE.rank(SPACE.directions[0] * (1 if near else -1), everyone).tolist()
+        for near in (True, False)
+    }
+    event = frozenset(ranked[True][: mechanism.parameters(len(everyone)).nearest])
+
+    def hits(near: bool, trials: int, random: RandomSource) -> int:
+        counts = (
+            sum(mechanism.draw(ranked[near], random) in event for _ in range(frames)) for _ in range(trials)
+        )
+        return sum(count >= threshold * frames for count in counts)
+
+    return replace(once, label="drawn per frame", hits=hits)
+
+
+def test_drawing_per_frame_is_caught() -> None:
+    case = per_frame_case(CodebookMechanism(1), frames=10, threshold=0.5)
+    finding = audit_case(case, trials=4_000, random=Seeded())
+    assert finding.claim_broken
+    assert finding.lower_bound > 1.5
+    assert audit_case(per_frame_case(CodebookMechanism(1), 1, 0.5), trials=40_000, random=Seeded()).passed
+
+
+def test_lower_bound_is_exact_not_approximate() -> None:
+    """Over all outcomes of a small experiment, the bound is above the truth no more often than alpha."""
+    trials, alpha, near, far = 40, 0.1, 0.5, 0.5 * math.exp(-1)
+    weights = {
+        p: [math.comb(trials, k) * p**k * (1 - p) ** (trials - k) for k in range(trials + 1)]
+        for p in (near, far)
+    }
+    wrong = sum(
+        weights[near][i] * weights[far][j]
+        for i in range(trials + 1)
+        for j in range(trials + 1)
+        if epsilon_lower_bound(i, j, trials, alpha) > 1
+    )
+    assert wrong <= alpha
+    assert epsilon_lower_bound(0, 0, trials, alpha) == 0
+    assert epsilon_lower_bound(40, 0, trials, alpha) < math.inf
+
+
+def test_through_the_pixels_recovery_errors_only_lower_the_bound() -> None:
+    mechanism = CodebookMechanism(2)
+    ranked = list(range(64))
+    event = frozenset(ranked[: mechanism.parameters(64).nearest])
+    source = Seeded()
+    near = [mechanism.draw(ranked, source) for _ in range(4000)]
+    far = [mechanism.draw(ranked[::-1], source) for _ in range(4000)]
+    exact = audit_recovered("pixels", 2.0, event, near, far)
+    blurred = audit_recovered("pixels", 2.0, event, [(i + 5 * (i % 3)) % 64 for i in near], far)
+    assert exact.passed
+    assert blurred.lower_bound < exact.lower_bound <= 2.0
+    with pytest.raises(ValueError, match="same number"):
+        audit_recovered("pixels", 2.0, event, near, far[:-1])
+
+
+def test_an_unknown_mechanism_is_not_audited() -> None:
+    class Other(Mechanism):
+        name = "other"
+
+    with pytest.raises(CalibrationError, match="no audit"):
+        worst_case(Other(1), SPACE, TRIALS)
+
+
+def test_reports(tmp_path: Path) -> None:
+    findings = [audit(CodebookMechanism(e), 5000) for e in ("1", "2")] + [audit(WrongP("1"), 5000)]
+    with (tmp_path / "table.txt").open("w") as file:
+        print_table(epsilon_table(findings), Console(file=file, width=100))
+    assert "spends more" in (tmp_path / "table.txt").read_text()
+    write_json(tmp_path / "audit.json", findings=findings)
+    read = json.loads((tmp_path / "audit.json").read_text())["findings"]
+    assert read[0]["passed"] in (True, False)
+    assert read[2]["claim_broken"] is True
+    assert ElementTree.fromstring(epsilon_chart(findings)).tag.endswith("svg")
+
+
+def test_charts() -> None:
+    chart = line_chart("<t> & x", "x", "y", [Series("a", ((0, 1e-3), (1, 0.1), (2, 0.0)))], log_y=True)
+    root = ElementTree.fromstring(chart)
+    assert len(root.findall(".//{*}circle")) == 2
+    assert "&lt;t&gt; &amp; x" in chart
+    assert ElementTree.fromstring(line_chart("one", "x", "y", [Series("a", ((1, 1),))])) is not None
+    with pytest.raises(ValueError, match="one point"):
+        line_chart("t", "x", "y", [])
