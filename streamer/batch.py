@@ -9,21 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.errors import SettingsError
+from streamer.source import IMAGE_SUFFIXES
 
+# Endings that are taken from a folder; a file given by name may have any.
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .dv .f4v .flv .gif .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv .y4m"
-    .split()
+    [".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"]
 )
-IMAGE_SUFFIXES = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One input and its output. `problem` is set when the input cannot even be listed."""
+    """One input and its output.
+
+    Attributes:
+        problem: set when the input cannot even be listed.
+        makes_folder: the output's folder is part of a tree that is made as needed.
+    """
 
     input_path: Path
     output_path: Path
     problem: str | None = None
+    makes_folder: bool = False
 
     @property
     def is_image(self) -> bool:
@@ -67,10 +73,10 @@ def _expand(text: str, output: Path, into_folder: bool) -> Iterable[Task]:
         if not files:
             raise SettingsError(f"nothing matches {text}; check the pattern")
         for match in files:
-            yield Task(match, output / match.name)
+            yield Task(match, output / match.name, makes_folder=True)
     else:
         # A missing file becomes a task that fails with its own line, so that the rest of a batch is still done.
-        yield Task(path, output / path.name if into_folder else output)
+        yield Task(path, output / path.name if into_folder else output, makes_folder=into_folder)
 
 
 def _walk(folder: Path, output: Path) -> Iterable[Task]:
@@ -83,7 +89,7 @@ def _walk(folder: Path, output: Path) -> Iterable[Task]:
         for name in sorted(files):
             path = here / name
             if path.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES and not name.startswith("."):
-                yield Task(path, output / path.relative_to(folder))
+                yield Task(path, output / path.relative_to(folder), makes_folder=True)
     for problem in problems:
         place = Path(os.fsdecode(problem.filename)) if problem.filename else folder
         reason = problem.strerror or "cannot be read"

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import av
+
 from calibration.assign import Assignment
 from streamer.analysis import Analyzer, AnalyzerSettings, DetectionCadence, frames_for
 from streamer.errors import InputError, OutputError, VeilstreamError
@@ -20,8 +22,8 @@ from streamer.planes import analysis_picture
 from streamer.render.compositor import Compositor
 from streamer.report import REPORT_FORMAT, JobRecorder, sha256_of_file
 from streamer.settings import AnonymizeSettings
-from streamer.sink import is_complete_output, open_sink
-from streamer.source import VideoSource, open_source
+from streamer.sink import SYNTHETIC_MARK, open_sink
+from streamer.source import IMAGE_SUFFIXES, VideoSource, open_source
 from streamer.toolkit import Toolkit
 
 DEFAULT_FRAMES_PER_SECOND = 25.0
@@ -137,7 +139,7 @@ class JobRunner:
             InputError, OutputError: one clear line; nothing is left at the output path.
             Cancelled: `cancel` was set.
         """
-        if resume and is_complete_output(output_path):
+        if resume and _is_complete(output_path):
             return JobResult(input_path, output_path, skipped=True)
         _check_paths(input_path, output_path, overwrite=overwrite)
         start = time.perf_counter()
@@ -146,7 +148,9 @@ class JobRunner:
             with open_source(input_path) as source:
                 self._process(source, result, overwrite, on_progress, cancel or threading.Event())
         except MemoryError:
-            raise InputError(f"{input_path}: a frame does not fit into memory; scale the video down first") from None
+            raise InputError(
+                f"{input_path}: a frame does not fit into memory; scale the video down first"
+            ) from None
         result.output_sha256 = sha256_of_file(output_path)
         result.seconds = time.perf_counter() - start
         return result
@@ -162,7 +166,13 @@ class JobRunner:
         rendering = self._toolkit.new_renderer(f"sha256:{result.input_sha256[:16]}")
         renderer, keeper = rendering if rendering is not None else (None, None)
         recorder = JobRecorder()
-        with open_sink(result.output_path, source, self._settings.encode, overwrite=overwrite) as sink:
+        with open_sink(
+            result.output_path,
+            source.stream_info,
+            copy_from=result.input_path,
+            encode=self._settings.encode,
+            overwrite=overwrite,
+        ) as sink:
             pipeline = Pipeline(
                 frames=source,
                 analyzer=self._analyzer(source),
@@ -174,7 +184,7 @@ class JobRunner:
                 cancel=cancel,
             )
             pipeline.run()
-            sink.commit()
+            sink.finish()
             result.notices = [*source.notices, *sink.notices]
         result.stage_seconds = pipeline.seconds
         result.coverage = recorder.coverage()
@@ -232,6 +242,17 @@ def probe_duration_seconds(path: Path) -> float | None:
             return source.stream_info.duration_seconds
     except VeilstreamError:
         return None
+
+
+def _is_complete(output_path: Path) -> bool:
+    """Outputs appear whole or not at all, so one that opens and carries the mark is complete."""
+    try:
+        if output_path.suffix.lower() in IMAGE_SUFFIXES:
+            return output_path.stat().st_size > 0
+        with av.open(str(output_path)) as container:
+            return any(SYNTHETIC_MARK in value for value in container.metadata.values())
+    except (OSError, av.error.FFmpegError):
+        return False
 
 
 def _check_paths(input_path: Path, output_path: Path, *, overwrite: bool) -> None:

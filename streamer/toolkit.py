@@ -12,7 +12,7 @@ from typing import Any, cast
 from calibration.assign import IdentityAssigner
 from calibration.bounds import bound_row, check_epsilon
 from calibration.codebook import Codebook
-from calibration.keys import read_key
+from calibration.keys import load_key
 from calibration.ledger import FileLedger, Ledger, MemoryLedger
 from calibration.mechanisms import CodebookMechanism, DiscreteMechanism, UniformMechanism
 from engines.backends import BackendName, open_engine
@@ -93,7 +93,6 @@ class Toolkit:
         """Let go of the engines."""
         for engine in self._engines:
             engine.close()
-        self._detector.close()
 
     def describe(self) -> dict[str, Any]:
         """Models and privacy of the job, for the report."""
@@ -132,8 +131,10 @@ class Toolkit:
         codebook = self._open_codebook(privacy.codebook)
         if privacy.key_file is not None:
             if privacy.ledger is None:
-                raise SettingsError("key-file: replayable draws need a ledger file to replay from; give --ledger")
-            self._key = read_key(privacy.key_file)
+                raise SettingsError(
+                    "key-file: replayable draws need a ledger file to replay from; give --ledger"
+                )
+            self._key = load_key(privacy.key_file)
         if privacy.ledger is not None:
             self.ledger = FileLedger(privacy.ledger)
         encoder = IdentityEncoder(self._open("sface", "identity encoder")) if mechanism.needs_code else None

@@ -14,8 +14,9 @@ import typer
 
 from streamer.batch import Task, plan_tasks
 from streamer.cli.exit_codes import DONE, DONE_WITH_MASKED_FRAMES, FAILED
+from streamer.cli.places import default_ledger_path
 from streamer.cli.progress import progress_display
-from streamer.errors import SettingsError, VeilstreamError
+from streamer.errors import OutputError, SettingsError, VeilstreamError
 from streamer.job import JobResult, JobRunner, probe_duration_seconds
 from streamer.report import write_json, write_text
 from streamer.settings import AnonymizeSettings, DetectorName, MechanismName, ReplaceWith, make_settings
@@ -29,13 +30,20 @@ def anonymize(
         Path, typer.Option("-o", "--output", help="Output file; a folder when there are several inputs.")
     ],
     epsilon: Annotated[
-        float, typer.Option(help="Privacy parameter of the identity drawn for each track.", rich_help_panel="Privacy")
+        float,
+        typer.Option(
+            help="Privacy parameter of the identity drawn for each track.", rich_help_panel="Privacy"
+        ),
     ] = 1.0,
     mechanism: Annotated[
-        MechanismName, typer.Option(help="How a track's synthetic person is drawn.", rich_help_panel="Privacy")
+        MechanismName,
+        typer.Option(help="How a track's synthetic person is drawn.", rich_help_panel="Privacy"),
     ] = MechanismName.CODEBOOK,
     allow_large_epsilon: Annotated[
-        bool, typer.Option(help="Accept an epsilon above 8, which protects next to nothing.", rich_help_panel="Privacy")
+        bool,
+        typer.Option(
+            help="Accept an epsilon above 8, which protects next to nothing.", rich_help_panel="Privacy"
+        ),
     ] = False,
     key_file: Annotated[
         Path | None, typer.Option(help="Key that makes the draws replayable.", rich_help_panel="Privacy")
@@ -62,10 +70,14 @@ def anonymize(
         float, typer.Option(help="Detections at least this sure are covered.", rich_help_panel="Detection")
     ] = 0.5,
     long_side: Annotated[
-        int, typer.Option(help="Long side of the picture shown to the detector, px.", rich_help_panel="Detection")
+        int,
+        typer.Option(help="Long side of the picture shown to the detector, px.", rich_help_panel="Detection"),
     ] = 640,
     tiles: Annotated[
-        bool, typer.Option(help="Also look at overlapping tiles, for small faces (slower).", rich_help_panel="Detection")
+        bool,
+        typer.Option(
+            help="Also look at overlapping tiles, for small faces (slower).", rich_help_panel="Detection"
+        ),
     ] = False,
     detect_every: Annotated[
         int, typer.Option(help="Run the detector on every n-th frame.", rich_help_panel="Detection")
@@ -100,7 +112,7 @@ def anonymize(
             "epsilon": epsilon,
             "allow_large_epsilon": allow_large_epsilon,
             "key_file": key_file,
-            "ledger": ledger,
+            "ledger": ledger or default_ledger_path(),
             "scope": scope,
             "budget": budget,
             "codebook": codebook,
@@ -153,6 +165,8 @@ class _Batch:
             return FAILED
         code = DONE
         with _stop_signals(self._cancel), JobRunner(self._settings) as runner:
+            for warning in runner.warnings:
+                typer.echo(f"veilstream: {warning}", err=True)
             for task in self._tasks:
                 code = _worse(code, self._run_one(runner, task))
                 self._write_report(runner)
@@ -162,7 +176,11 @@ class _Batch:
         try:
             if task.problem is not None:
                 raise VeilstreamError(task.problem)
-            duration_seconds = None if task.is_image or self._quiet else probe_duration_seconds(task.input_path)
+            if task.makes_folder:
+                _make_folder(task.output_path.parent)
+            duration_seconds = (
+                None if task.is_image or self._quiet else probe_duration_seconds(task.input_path)
+            )
             with progress_display(task.input_path.name, duration_seconds, quiet=self._quiet) as on_progress:
                 result = runner.run(
                     task.input_path,
@@ -191,6 +209,13 @@ class _Batch:
     def _write_report(self, runner: JobRunner) -> None:
         if self._report is not None:
             write_json(self._report, {**runner.describe(), "files": self._entries})
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}); choose another output") from None
 
 
 def _worse(first: int, second: int) -> int:

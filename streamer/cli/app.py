@@ -12,7 +12,7 @@ from calibration.errors import CalibrationError
 from engines.errors import EngineError
 from streamer.cli.anonymize import anonymize
 from streamer.cli.exit_codes import FAILED, INTERRUPTED, USAGE
-from streamer.cli.ledger import ledger_app
+from streamer.cli.ledger import key_app, ledger_app
 from streamer.cli.models import models_app
 from streamer.errors import SettingsError, VeilstreamError
 from streamer.pipeline import Cancelled
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command()(anonymize)
 app.add_typer(models_app, name="models")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(key_app, name="key")
 
 
 def _print_version(value: bool) -> None:

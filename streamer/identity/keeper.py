@@ -128,7 +128,9 @@ class IdentityKeeper:
         if self._encoder is None:
             return None
         kept = self._candidates.get(track_id)
-        crops = [crop for _, crop in kept.crops] if kept and kept.crops else [_aligned_crop(frame, points_xy_px)]
+        crops = (
+            [crop for _, crop in kept.crops] if kept and kept.crops else [_aligned_crop(frame, points_xy_px)]
+        )
         mean = self._encoder.encode(np.stack(crops)).mean(axis=0)
         return (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
 

@@ -115,7 +115,9 @@ class Compositor:
         replace_with: the covering asked for. With `SYNTHETIC`, faces that cannot be rendered get `SOLID`.
     """
 
-    def __init__(self, renderer: FaceRenderer | None, replace_with: ReplaceWith = ReplaceWith.SYNTHETIC) -> None:
+    def __init__(
+        self, renderer: FaceRenderer | None, replace_with: ReplaceWith = ReplaceWith.SYNTHETIC
+    ) -> None:
         if (renderer is None) == (replace_with is ReplaceWith.SYNTHETIC):
             raise ValueError("a renderer is needed for synthetic faces, and for nothing else")
         self._renderer = renderer
@@ -131,7 +133,9 @@ class Compositor:
             return AnonymizedFrame(_SEAL, frame, self._cover_all(frame, analyzed.faces), None)
         except Exception as error:
             # The exception's text is not logged: it may carry numbers of the picture.
-            _log.error("frame %d: covering failed (%s); the frame is masked", frame.index, type(error).__name__)
+            _log.error(
+                "frame %d: covering failed (%s); the frame is masked", frame.index, type(error).__name__
+            )
             return self._mask(frame, MaskReason.COVERING_FAILED)
 
     def _mask(self, frame: Frame, reason: MaskReason) -> AnonymizedFrame:
@@ -172,7 +176,9 @@ class Compositor:
         try:
             answers = self._renderer.render(frame, faces)
         except Exception as error:
-            _log.error("frame %d: rendering failed (%s); faces are covered", frame.index, type(error).__name__)
+            _log.error(
+                "frame %d: rendering failed (%s); faces are covered", frame.index, type(error).__name__
+            )
             return [FallbackReason.ENGINE_FAILED] * len(faces)
         if len(answers) != len(faces):
             return [FallbackReason.ENGINE_FAILED] * len(faces)

@@ -45,7 +45,9 @@ _LID_PAIRS = {
 }
 _LIP_PAIRS = np.array([[82, 87], [13, 14], [312, 317]])
 _EYES = {"left": EYE_LEFT, "right": EYE_RIGHT}
-_UPPER_LIP = np.array([61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 191, 80, 81, 82, 13, 312, 311, 310, 415])
+_UPPER_LIP = np.array(
+    [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 191, 80, 81, 82, 13, 312, 311, 310, 415]
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,9 +161,7 @@ def _condition(
     conditioning = pack(warped, crop, hole, outline_mask(warp.silhouette, hole), grid, drawing(target))
     display_px_per_crop_px = 1.0 / float(np.linalg.norm(crop_from_display[0, :2]))
     patch_scale = int(np.clip(np.ceil(display_px_per_crop_px), 1, LARGEST_PATCH_SCALE))
-    return _Prepared(
-        slot, person, crop_from_display, patch_scale, warp.source_xy_px, hole, conditioning
-    )
+    return _Prepared(slot, person, crop_from_display, patch_scale, warp.source_xy_px, hole, conditioning)
 
 
 def _finish(item: _Prepared, fields: Float32Array, mask: Float32Array, fill: Float32Array) -> RenderedFace:

@@ -55,9 +55,7 @@ class _Renderer:
 
 def _patch(value: float = 0.5) -> RenderedFace:
     shift = np.array([[1.0, 0.0, -BOX[0]], [0.0, 1.0, -BOX[1]]])
-    return RenderedFace(
-        np.full((80, 80, 3), value, np.float32), np.ones((80, 80), np.float32), shift
-    )
+    return RenderedFace(np.full((80, 80, 3), value, np.float32), np.ones((80, 80), np.float32), shift)
 
 
 def _raise() -> list[RenderedFace | FallbackReason]:
@@ -67,7 +65,9 @@ def _raise() -> list[RenderedFace | FallbackReason]:
 def _assert_face_is_covered(before: np.ndarray, after: np.ndarray) -> None:
     x0, y0, x1, y1 = BOX.astype(int)
     inside_before, inside_after = before[y0:y1, x0:x1].astype(float), after[y0:y1, x0:x1].astype(float)
-    correlation = np.corrcoef(inside_before.ravel(), inside_after.ravel() + np.linspace(0, 1e-3, inside_after.size))
+    correlation = np.corrcoef(
+        inside_before.ravel(), inside_after.ravel() + np.linspace(0, 1e-3, inside_after.size)
+    )
     assert abs(correlation[0, 1]) < 0.15
     assert inside_after.std() < inside_before.std() / 4
 

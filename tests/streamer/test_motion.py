@@ -71,7 +71,9 @@ def test_head_turn_is_followed() -> None:
     motion = TrackMotion()
     for number, yaw in enumerate(np.linspace(0.0, 0.5, 25)):
         step = motion.step(person, _posed(shape, yaw), number / FPS)
-    assert head_pose(step.destination_xyz_px).yaw_radians == pytest.approx(head_pose(_posed(shape, 0.5)).yaw_radians, abs=0.05)
+    assert head_pose(step.destination_xyz_px).yaw_radians == pytest.approx(
+        head_pose(_posed(shape, 0.5)).yaw_radians, abs=0.05
+    )
 
 
 def test_open_mouth_opens_the_person_s_mouth_even_when_the_track_begins_with_it() -> None:
