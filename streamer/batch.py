@@ -13,7 +13,10 @@ from streamer.source import IMAGE_SUFFIXES
 
 # Endings that are taken from a folder; a file given by name may have any.
 VIDEO_SUFFIXES = frozenset(
-    [".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"]
+    f".{name}"
+    for name in (
+        "3gp asf avi dv f4v flv gif m2ts m4v mjpeg mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv y4m"
+    ).split()
 )
 
 
@@ -43,7 +46,7 @@ def plan_tasks(inputs: Sequence[str], output: Path) -> list[Task]:
     else is written into the folder `output`, where the tree below each given folder is kept.
 
     Raises:
-        SettingsError: a pattern matches nothing, two inputs would be written to one place, or an output lies on its input.
+        SettingsError: a pattern matches nothing, or two inputs would be written to one place.
     """
     into_folder = output.is_dir() or str(output).endswith(os.sep) or _means_many(inputs)
     if into_folder and output.exists() and not output.is_dir():

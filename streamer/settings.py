@@ -88,7 +88,8 @@ class AnalysisSettings(BaseModel):
     def _thresholds_in_order(self) -> AnalysisSettings:
         if self.continue_threshold > self.score_threshold:
             raise ValueError(
-                f"continue_threshold ({self.continue_threshold}) must not exceed score_threshold ({self.score_threshold})"
+                f"continue_threshold ({self.continue_threshold}) must not exceed "
+                f"score_threshold ({self.score_threshold})"
             )
         return self
 
