@@ -12,12 +12,10 @@ from streamer.errors import SettingsError
 from streamer.source import IMAGE_SUFFIXES
 
 # Endings that are taken from a folder; a file given by name may have any.
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        "3gp asf avi dv f4v flv gif m2ts m4v mjpeg mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv y4m"
-    ).split()
+_VIDEO_NAMES = (
+    "3gp asf avi dv f4v flv gif m2ts m4v mjpeg mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv y4m"
 )
+VIDEO_SUFFIXES = frozenset(f".{name}" for name in _VIDEO_NAMES.split())
 
 
 @dataclass(frozen=True, slots=True)

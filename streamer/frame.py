@@ -71,7 +71,8 @@ class StreamGeometry:
             180: [[-1.0, 0.0, right], [0.0, -1.0, bottom]],
             270: [[0.0, 1.0, 0.0], [-1.0, 0.0, right]],
         }
-        return np.array(turns[self.rotation_degrees]) @ stretched
+        turn: Float64Array = np.array(turns[self.rotation_degrees], dtype=np.float64)
+        return np.asarray(turn @ stretched, dtype=np.float64)
 
     @property
     def native_from_display(self) -> Float64Array:

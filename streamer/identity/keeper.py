@@ -7,7 +7,6 @@ encoder, the mechanism draws (one draw, one ledger line), and crops and embeddin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,10 +37,11 @@ class _Candidates:
 
     crops: list[tuple[float, Float32Array]] = field(default_factory=list)
 
-    def offer(self, quality: float, make_crop: Callable[[], Float32Array]) -> None:
-        if len(self.crops) == CROPS_PER_TRACK and quality <= self.crops[-1][0]:
-            return
-        self.crops.append((quality, make_crop()))
+    def wants(self, quality: float) -> bool:
+        return len(self.crops) < CROPS_PER_TRACK or quality > self.crops[-1][0]
+
+    def add(self, quality: float, crop: Float32Array) -> None:
+        self.crops.append((quality, crop))
         self.crops.sort(key=lambda item: item[0], reverse=True)
         del self.crops[CROPS_PER_TRACK:]
 
@@ -78,9 +78,10 @@ class IdentityKeeper:
         for face in faces:
             if face.points_xy_px is None or self._is_settled(face.track_id):
                 continue
-            self._candidates.setdefault(face.track_id, _Candidates()).offer(
-                _quality(face), lambda face=face: _aligned_crop(frame, face.points_xy_px)
-            )
+            candidates = self._candidates.setdefault(face.track_id, _Candidates())
+            quality = _quality(face)
+            if candidates.wants(quality):
+                candidates.add(quality, _aligned_crop(frame, face.points_xy_px))
 
     def person_for(self, track_id: int, frame: Frame, points_xy_px: Float32Array) -> SyntheticPerson:
         """The person of a track, drawn at the first call.
@@ -132,7 +133,7 @@ class IdentityKeeper:
             [crop for _, crop in kept.crops] if kept and kept.crops else [_aligned_crop(frame, points_xy_px)]
         )
         mean = self._encoder.encode(np.stack(crops)).mean(axis=0)
-        return (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
+        return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), dtype=np.float32)
 
 
 def _quality(face: TrackedFace) -> float:
@@ -145,7 +146,7 @@ def _quality(face: TrackedFace) -> float:
     return face.score * min(side_px, CROP_SIDE_PX) * max(0.0, 1.0 - off_centre)
 
 
-def _aligned_crop(frame: Frame, points_xy_px: Float32Array | None) -> Float32Array:
-    assert points_xy_px is not None
+def _aligned_crop(frame: Frame, points_xy_px: Float32Array) -> Float32Array:
     patch_from_display = similarity_from_points(points_xy_px, RECOGNITION_POINTS_PX)
-    return read_patch(frame.video, frame.geometry, patch_from_display, CROP_SIDE_PX) * np.float32(255.0)
+    patch = read_patch(frame.video, frame.geometry, patch_from_display, CROP_SIDE_PX)
+    return np.asarray(patch * np.float32(255.0), dtype=np.float32)

@@ -104,7 +104,7 @@ class TrackMotion:
     def _smooth(self, mesh: Float64Array, time_seconds: float) -> Float64Array:
         if self._scale_px is None:
             self._scale_px = head_pose(mesh).image_from_canonical.scale
-        return self._filter(mesh / self._scale_px, time_seconds) * self._scale_px
+        return np.asarray(self._filter(mesh / self._scale_px, time_seconds) * self._scale_px)
 
     @staticmethod
     def _lids_in_proportion(
@@ -133,7 +133,7 @@ class _NeutralShape:
         for side, pairs in _LID_PAIRS.items():
             if _gap(real, pairs) < BLINK_RATIO * _gap(self._mean, pairs):
                 rate[_EYES[side]] = 0.0
-        self._mean = self._mean + rate * (closed - self._mean)
+        self._mean += rate * (closed - self._mean)
         return self._mean
 
 
@@ -166,7 +166,7 @@ def _fitted_to_outline(shown: Float64Array, person: Float64Array, neutral: Float
     person_middle, person_radius = _outline(person)
     scale = float(np.clip(real_radius / person_radius, *OUTLINE_SCALE_LIMITS))
     lift = float(np.clip(real_middle - scale * person_middle, -OUTLINE_LIFT_LIMIT, OUTLINE_LIFT_LIMIT))
-    return shown * scale + np.array([0.0, lift, 0.0])
+    return np.asarray(shown * scale + np.array([0.0, lift, 0.0]))
 
 
 def _outline(shape: Float64Array) -> tuple[float, float]:
@@ -177,7 +177,7 @@ def _outline(shape: Float64Array) -> tuple[float, float]:
 
 
 def _quantised(difference: Float64Array) -> Float64Array:
-    return np.round(difference / QUANTUM) * QUANTUM
+    return np.asarray(np.round(difference / QUANTUM) * QUANTUM)
 
 
 @cache

@@ -37,10 +37,10 @@ class OneEuroFilter:
         if self._value is None or self._speed is None:
             self._value, self._speed = values.copy(), np.zeros_like(values)
             self._time_seconds = time_seconds
-            return self._value.copy()
+            return np.array(self._value)
         step_seconds = time_seconds - self._time_seconds
         if step_seconds <= 0.0:
-            return self._value.copy()
+            return np.array(self._value)
         speed = (values - self._value) / step_seconds
         self._speed += _alpha(self._derivative_cutoff_hz, step_seconds) * (speed - self._speed)
         magnitude = np.linalg.norm(self._speed, axis=-1, keepdims=True)
@@ -48,7 +48,7 @@ class OneEuroFilter:
         ratio = 2.0 * math.pi * cutoff_hz * step_seconds
         self._value = self._value + (ratio / (ratio + 1.0)) * (values - self._value)
         self._time_seconds = time_seconds
-        return self._value.copy()
+        return np.array(self._value)
 
 
 def _alpha(cutoff_hz: float, step_seconds: float) -> float:
