@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from calibration.audit.epsilon import EpsilonFinding
+from calibration.audit.reid import AttackResult, Rate
 from calibration.audit.svg import Series, line_chart
 
 
@@ -35,6 +36,32 @@ def epsilon_table(findings: Sequence[EpsilonFinding]) -> Table:
     if any(not finding.strict and finding.required > 0 for finding in findings):
         table.caption = "* this many trials cannot show 0.9 epsilon; less is required"
     return table
+
+
+def reid_table(results: Sequence[AttackResult]) -> Table:
+    """One row per attack and recogniser, and chance below them."""
+    table = Table(title="Re-identification (95 % intervals)")
+    for heading in ("pictures", "recogniser", "attack", "TAR at FAR .1 %", "at FAR 1 %", "rank-1", "shift"):
+        table.add_column(heading)
+    for result in results:
+        table.add_row(
+            result.row,
+            result.recogniser,
+            result.attack,
+            _percent(result.tar_far_1e3.tar) + ("" if result.tar_far_1e3.resolved else " *"),
+            _percent(result.tar_far_1e2.tar) + ("" if result.tar_far_1e2.resolved else " *"),
+            "" if result.rank1 is None else f"{_percent(result.rank1)} of {result.people}",
+            "" if result.shift is None else f"{result.shift.shift:+.3f}",
+        )
+    chance = ", ".join(f"{100 / people:.2g}" for people in sorted({r.people for r in results if r.rank1}))
+    table.add_row("chance", "", "", "0.10", "1.00", chance, "+0.000")
+    if not all(result.tar_far_1e3.resolved and result.tar_far_1e2.resolved for result in results):
+        table.caption = "* fewer impostors than the rate needs: the threshold lies above them all"
+    return table
+
+
+def _percent(rate: Rate) -> str:
+    return f"{100 * rate.value:.2f} ({100 * rate.low:.2f}-{100 * rate.high:.2f})"
 
 
 def print_table(table: Table, console: Console | None = None) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from calibration.assign import IdentityAssigner
 from calibration.audit.cases import AuditCase, worst_case
 from calibration.audit.epsilon import (
     EpsilonFinding,
@@ -182,6 +183,37 @@ def test_drawing_per_frame_is_caught() -> None:
     assert finding.claim_broken
     assert finding.lower_bound > 1.5
     assert audit_case(per_frame_case(CodebookMechanism(1), 1, 0.5), trials=40_000, random=Seeded()).passed
+
+
+def test_the_whole_assignment_keeps_its_epsilon() -> None:
+    """From recognition code to index, with other tracks alive, through ranking, ledger and release."""
+
+    class Book:
+        size, sha256, space = len(SPACE.directions), "ab" * 32, SPACE
+
+    direction = SPACE.directions[0]
+    codes = {True: SPACE.code(direction), False: SPACE.code(-direction)}
+    mechanism = CodebookMechanism("2.3")
+    subject = IdentityAssigner(mechanism, Book(), session="audit")
+    worn = {
+        subject.assign("camera", -track, SPACE.code(SPACE.directions[track])).index for track in range(1, 40)
+    }
+    free = np.array([index for index in range(Book.size) if index not in worn])
+    nearest = mechanism.parameters(len(free)).nearest
+    event = frozenset(SPACE.rank(direction, free)[:nearest].tolist())
+
+    def hits(near: bool, trials: int, random: RandomSource) -> int:
+        count = 0
+        for track in range(trials):
+            count += subject.assign("camera", track, codes[near]).index in event
+            subject.release(track)
+        return count
+
+    case = replace(worst_case(mechanism, SPACE, TRIALS), label="assignment", hits=hits)
+    finding = audit_case(case, trials=6000)
+    assert finding.passed, finding
+    assert finding.lower_bound > 1.8
+    assert subject.ledger.spent("default") == (39 + 2 * 6000) * mechanism.epsilon
 
 
 def test_lower_bound_is_exact_not_approximate() -> None:

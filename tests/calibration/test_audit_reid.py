@@ -1,0 +1,174 @@
+"""The attacks find what is there and find nothing where nothing is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from calibration.audit.reid import (
+    Rate,
+    area_under_curve,
+    broken_bars,
+    cosine_shift,
+    linkage_attack,
+    missing_rows,
+    naive_attack,
+    parrot_attack,
+    rank1,
+    reversal_attack,
+    tar_at_far,
+    unit_rows,
+)
+from calibration.audit.report import print_table, reid_table, write_json
+
+PEOPLE, DIMENSION = 120, 64
+WHO = np.arange(PEOPLE)
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    return np.random.default_rng(3)
+
+
+@pytest.fixture
+def faces(generator: np.random.Generator) -> np.ndarray:
+    return unit_rows(generator.normal(size=(PEOPLE, DIMENSION)))
+
+
+def views(faces: np.ndarray, generator: np.random.Generator, noise: float = 0.05) -> np.ndarray:
+    return unit_rows(faces + noise * generator.normal(size=faces.shape))
+
+
+def test_naive_finds_originals(faces: np.ndarray, generator: np.random.Generator) -> None:
+    probes = views(faces, generator)
+    result = naive_attack("original", "toy", probes, WHO, views(faces, generator), WHO, originals=probes)
+    assert result.tar_far_1e3.tar.value > 0.99
+    assert result.rank1 is not None
+    assert result.rank1.value == 1.0
+    assert result.area > 0.999
+    assert result.shift is not None
+    assert result.shift.shift > 0.9
+
+
+def test_naive_finds_nothing_in_strangers(faces: np.ndarray, generator: np.random.Generator) -> None:
+    strangers = unit_rows(generator.normal(size=faces.shape))
+    result = naive_attack("epsilon 0", "toy", strangers, WHO, faces, WHO, originals=faces)
+    assert result.tar_far_1e2.tar.value < 0.06
+    assert 0.4 < result.area < 0.6
+    assert result.shift is not None
+    assert abs(result.shift.shift) < 4 * result.shift.standard_error
+    assert broken_bars([result], ["epsilon 0"]) == []
+
+
+def test_the_opposite_of_the_original_is_no_hiding_place(faces: np.ndarray) -> None:
+    shift = cosine_shift(faces, -faces, WHO)
+    assert shift.shift < -0.9
+    result = naive_attack("far away", "toy", -faces, WHO, faces, WHO, originals=faces)
+    assert result.tar_far_1e3.tar.value == 0
+    assert any("cosine shift" in line for line in broken_bars([result], ["far away"]))
+
+
+def test_parrot_learns_a_consistent_disguise(faces: np.ndarray, generator: np.random.Generator) -> None:
+    """Everybody always gets the same other face: naive sees chance, parrot sees everything."""
+    disguise = unit_rows(generator.normal(size=faces.shape))
+    naive = naive_attack("fixed", "toy", views(disguise, generator), WHO, faces, WHO)
+    training = np.concatenate([views(disguise, generator) for _ in range(2)])
+    parrot = parrot_attack("fixed", "toy", training, np.tile(WHO, 2), views(disguise, generator), WHO)
+    assert naive.area < 0.6
+    assert parrot.rank1 is not None
+    assert parrot.rank1.value > 0.95
+    assert any("parrot" in line for line in broken_bars([parrot], ["fixed"]))
+
+
+def test_parrot_learns_nothing_from_fresh_draws(generator: np.random.Generator) -> None:
+    def draw(count: int) -> np.ndarray:
+        return unit_rows(generator.normal(size=(count, DIMENSION)))
+
+    parrot = parrot_attack("fresh", "toy", draw(3 * PEOPLE), np.tile(WHO, 3), draw(PEOPLE), WHO)
+    assert parrot.rank1 is not None
+    assert parrot.rank1.low < 1 / PEOPLE < parrot.rank1.high
+
+
+def test_reversal_undoes_a_fixed_rotation(faces: np.ndarray, generator: np.random.Generator) -> None:
+    rotation = np.linalg.qr(generator.normal(size=(DIMENSION, DIMENSION)))[0]
+    others = unit_rows(generator.normal(size=(400, DIMENSION)))
+    probes = views(faces, generator) @ rotation
+    naive = naive_attack("rotated", "toy", probes, WHO, faces, WHO)
+    reversal = reversal_attack("rotated", "toy", others @ rotation, others, probes, WHO, faces, WHO)
+    assert naive.rank1 is not None
+    assert naive.rank1.value < 0.1
+    assert reversal.rank1 is not None
+    assert reversal.rank1.value > 0.95
+
+
+def test_linkage_looks_at_other_draws_only(faces: np.ndarray, generator: np.random.Generator) -> None:
+    frames = np.repeat(unit_rows(generator.normal(size=(2 * PEOPLE, DIMENSION))), 2, axis=0)
+    people, draws = np.repeat(np.tile(WHO, 2), 2), np.repeat(np.arange(2 * PEOPLE), 2)
+    fresh = linkage_attack("epsilon 0", "toy", frames, people, draws)
+    assert 0.4 < fresh.area < 0.6
+    fixed = linkage_attack(
+        "fixed", "toy", np.tile(views(faces, generator), (2, 1)), np.tile(WHO, 2), np.repeat([0, 1], PEOPLE)
+    )
+    assert fixed.area > 0.99
+    assert fresh.rank1 is None
+
+
+@given(
+    st.lists(st.floats(-1, 1), min_size=1, max_size=50),
+    st.lists(st.floats(-1, 1), min_size=1, max_size=50),
+    st.sampled_from([1e-3, 0.05, 0.3, 1.0]),
+)
+@settings(max_examples=60)
+def test_threshold_never_accepts_more_impostors(
+    genuine: list[float], impostor: list[float], far: float
+) -> None:
+    result = tar_at_far(np.array(genuine), np.array(impostor), far)
+    assert np.mean(np.array(impostor) > result.threshold) <= far
+    assert result.resolved == (far * len(impostor) >= 1)
+    pairs = np.array(genuine)[:, None] - np.array(impostor)[None, :]
+    by_hand = np.mean((pairs > 0) + 0.5 * (pairs == 0))
+    assert area_under_curve(np.array(genuine), np.array(impostor)) == pytest.approx(by_hand)
+
+
+def test_rank1_leaves_out_the_unknown() -> None:
+    scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.6]])
+    rate = rank1(scores, np.array([5, 6, 99]), np.array([5, 6]))
+    assert (rate.successes, rate.trials) == (2, 2)
+
+
+def test_rates_are_exact() -> None:
+    # 0 of n: the upper bound at 97.5 % is 1 - .025^(1/n).
+    assert Rate(0, 100).high == pytest.approx(1 - 0.025 ** (1 / 100))
+    assert Rate(100, 100).high == 1.0
+    assert Rate(0, 100).low == 0.0
+    with pytest.raises(ValueError, match="trials"):
+        Rate(0, 0)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((2, 3)), np.full((2, 3), np.nan), np.ones(3)])
+def test_embeddings_without_direction(bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="direction"):
+        unit_rows(bad)
+
+
+def test_a_shift_needs_strangers(faces: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="two people"):
+        cosine_shift(faces, faces, np.zeros(PEOPLE, dtype=int))
+
+
+def test_reports(tmp_path: Path, faces: np.ndarray, generator: np.random.Generator) -> None:
+    results = [
+        naive_attack(row, "toy", views(faces, generator), WHO, faces, WHO, originals=faces)
+        for row in ("original", "epsilon 0", "blur")
+    ]
+    assert missing_rows(results) == ["solid"]
+    with (tmp_path / "table.txt").open("w") as file:
+        print_table(reid_table(results), Console(file=file, width=140))
+    assert "chance" in (tmp_path / "table.txt").read_text()
+    write_json(tmp_path / "reid.json", results=results)
+    assert '"successes": 120' in (tmp_path / "reid.json").read_text()
