@@ -65,9 +65,11 @@ class OpenVinoEngine(Engine):
 
     def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for spec in self._inputs:
-            # OpenVINO would convert or broadcast what does not fit; the contract is that it is refused.
-            if spec.name not in inputs or inputs[spec.name].dtype != spec.dtype:
-                raise EngineError(f"openvino: input {spec.name!r} is missing or not {spec.dtype}")
+            # OpenVINO would convert, reshape or reuse what does not fit; the contract is that it is refused.
+            array = inputs.get(spec.name)
+            if array is None or not _fits(array, spec):
+                found = "nothing" if array is None else f"{array.shape} {array.dtype}"
+                raise EngineError(f"openvino: input {spec.name!r} is {spec.shape} {spec.dtype}, not {found}")
         try:
             results = self._request.infer(dict(inputs))
         except Exception as error:
@@ -85,6 +87,14 @@ def _spec(port: Any) -> TensorSpec:
         raise EngineError(f"tensor {port.get_any_name()!r} has the unsupported type {kind}")
     shape = tuple(size.get_length() if size.is_static else None for size in port.get_partial_shape())
     return TensorSpec(name=port.get_any_name(), shape=shape, dtype=_DTYPES[kind])
+
+
+def _fits(array: Tensor, spec: TensorSpec) -> bool:
+    return (
+        array.dtype == spec.dtype
+        and array.ndim == len(spec.shape)
+        and all(size in (None, found) for size, found in zip(spec.shape, array.shape, strict=True))
+    )
 
 
 def _first_line(error: Exception) -> str:
