@@ -88,7 +88,8 @@ def facts_of(path: Path) -> FileFacts:
             pts_seconds=pts,
             rotation=clockwise_turn(display_matrix_of(first)),
             sample_aspect=stream.sample_aspect_ratio or Fraction(1),
-            colors=(first.color_range, first.color_primaries, first.color_trc, first.colorspace),
+            # Untagged YUV is limited: whether a stream says so is no difference.
+            colors=(first.color_range or 1, first.color_primaries, first.color_trc, first.colorspace),
             bit_depth=described.components[0].bits,
             video_tracks=len(container.streams.video),
             languages=[item.metadata.get("language", "und") for item in container.streams.audio],

@@ -189,7 +189,7 @@ def planar_equivalent(name: str) -> str | None:
         if has_alpha or described.has_palette:
             return "gbrap16le" if deep else "bgra"
         return "gbrp16le" if deep else "rgb24"
-    if not any(component.is_chroma for component in components):
+    if sum(not component.is_alpha for component in components) < 3:
         return "gray16le" if deep else "gray"
     if has_alpha:
         return "yuva444p16le" if deep else "yuva444p"

@@ -15,7 +15,8 @@ from av.container import OutputContainer
 
 from streamer.errors import OutputError, SettingsError
 from streamer.settings import EncodeSettings
-from streamer.sink.pixel_choice import Loss, is_subsampled, loss, nearest
+from streamer.sink.containers import video_encoders
+from streamer.sink.pixel_choice import Loss, is_plain_yuv, is_subsampled, loss, nearest
 from streamer.source.info import StreamInfo
 
 _ENCODERS = {
@@ -64,13 +65,6 @@ _REPLACEMENTS = (
     "theora",
     "gif",
 )
-# Containers whose muxer does not say which codecs it takes.
-_TAKES = {
-    "mpegts": {"libx264", "libx265", "mpeg2video", "mpeg1video", "mpeg4"},
-    "mpeg": {"mpeg1video", "mpeg2video"},
-    "vob": {"mpeg1video", "mpeg2video"},
-    "ogg": {"theora"},
-}
 _NEEDS_EVEN = {"libx264", "libx265", "libsvtav1"}
 # Codecs steered by a quantiser of 1 (best) to 31; 2 is visually lossless.
 _QUANTISER = {
@@ -111,12 +105,12 @@ def choose_encoder(
     info: StreamInfo, container: OutputContainer, settings: EncodeSettings, output: Path
 ) -> EncoderChoice:
     """Choose for this container. Raises OutputError; SettingsError for a wish that cannot be met."""
-    allowed = _TAKES.get(container.format.name) or container.supported_codecs
+    allowed = video_encoders(container)
     if settings.codec is not None:
         encoder = _encoder_named(settings.codec)
         if encoder not in allowed:
             raise SettingsError(
-                f"codec {settings.codec} does not go into {output.suffix or 'this file'}; try another, or .mkv"
+                f"codec {settings.codec} does not go into {container.format.name}; try another, or .mkv"
             )
         candidates = [encoder]
     else:
@@ -127,7 +121,8 @@ def choose_encoder(
         raise OutputError(
             f"{output}: no video codec here goes into {container.format.name}; use .mkv or .mp4"
         )
-    rated = [_rate(info, name, rank) for rank, name in enumerate(candidates)]
+    own_first = settings.codec is None and candidates[0] == _ENCODERS.get(info.codec, info.codec)
+    rated = [_rate(info, name, rank + (not own_first)) for rank, name in enumerate(candidates)]
     _, _, encoder, pixel_format = min(rated)
     choice = EncoderChoice(encoder, pixel_format)
     _note_changes(choice, info)
@@ -138,6 +133,9 @@ def choose_encoder(
 def _rate(info: StreamInfo, encoder: str, rank: int) -> tuple[Loss, int, str, str]:
     """Order candidates by what they lose of the samples, then by their place in the list."""
     formats = _formats(encoder)
+    if rank > 0:
+        # A replacement must be playable: transparency and RGB inside video codecs are not.
+        formats = tuple(name for name in formats if is_plain_yuv(name)) or formats
     odd = info.width % 2 or info.height % 2
     if odd and encoder in _NEEDS_EVEN:
         formats = tuple(name for name in formats if not is_subsampled(name)) or formats

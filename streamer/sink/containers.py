@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
+
+from av.container import OutputContainer
 
 from streamer.source.info import StreamInfo
 
@@ -31,6 +34,43 @@ _NO_NEGATIVE_TIME = frozenset({"mpegts", "mpeg", "vob", "dvd", "flv", "asf"})
 _HOLDS_MARK = _MP4_LIKE | {"matroska", "webm", "avi", "asf", "flv", "ogg"}
 
 
+# Where the muxer does not say which codecs it takes, or says yes to some that no player finds in there (or, for
+# sound in FLV, aborts the process): video by encoder, everything else by codec.
+_MPEG_SOUND = frozenset({"mp1", "mp2", "mp3", "ac3", "dts"})
+_VIDEO = {
+    "mpegts": {"libx264", "libx265", "mpeg2video", "mpeg1video", "mpeg4"},
+    "mpeg": {"mpeg1video", "mpeg2video"},
+    "vob": {"mpeg1video", "mpeg2video"},
+    "dvd": {"mpeg1video", "mpeg2video"},
+    "flv": {"libx264", "flv"},
+    "ogg": {"theora"},
+    "ogv": {"theora"},
+    "gif": {"gif"},
+}
+_OTHERS = {
+    "mpegts": _MPEG_SOUND | {"aac", "aac_latm", "eac3", "truehd", "opus", "dvb_subtitle", "dvb_teletext"},
+    "mpeg": _MPEG_SOUND | {"dvd_subtitle"},
+    "vob": _MPEG_SOUND | {"dvd_subtitle"},
+    "dvd": _MPEG_SOUND | {"dvd_subtitle"},
+    "flv": frozenset({"aac", "mp3"}),
+    "ogg": frozenset({"vorbis", "opus", "flac", "speex"}),
+    "ogv": frozenset({"vorbis", "opus", "flac", "speex"}),
+    "gif": frozenset[str](),
+}
+
+
+def video_encoders(container: OutputContainer) -> set[str]:
+    """Encoders whose video the container takes."""
+    name = container.format.name
+    return _VIDEO[name] if name in _VIDEO else set(container.supported_codecs) - {"gif"}
+
+
+def takes_copied(container: OutputContainer, codec: str) -> bool:
+    """False where sound or subtitles of this codec have no place in the container; the muxer has the last word."""
+    name = container.format.name
+    return name not in _OTHERS or codec in _OTHERS[name]
+
+
 def output_time_base(format_name: str, info: StreamInfo) -> Fraction:
     """The unit of time stamps in the output: the input's own wherever the container can state it."""
     if format_name in _FIXED_TIME_BASE:
@@ -42,11 +82,16 @@ def output_time_base(format_name: str, info: StreamInfo) -> Fraction:
     return Fraction(1, info.time_base.denominator)
 
 
-def muxer_options(format_name: str, time_base: Fraction) -> dict[str, str]:
-    """Options of the muxer that keep time stamps as they are and leave the program's own tags out."""
+def muxer_options(format_name: str, time_base: Fraction, info: StreamInfo) -> dict[str, str]:
+    """Options of the muxer that keep time stamps as they are and leave the program's own tags out.
+
+    An MP4 that starts late says so in units of the movie's own clock: it must be a multiple of every track's.
+    """
     options = {"fflags": "+bitexact"}
     if format_name in _MP4_LIKE:
         options["video_track_timescale"] = str(time_base.denominator)
+        clock = math.lcm(time_base.denominator, *(base.denominator for base in info.sound_time_bases))
+        options["movie_timescale"] = str(clock if clock < 2**31 else time_base.denominator)
         options["movflags"] = "+faststart+use_metadata_tags" if format_name == "mov" else "+faststart"
     elif format_name == "mpegts":
         options["mpegts_copyts"] = "1"
@@ -66,6 +111,11 @@ def mark_tags(format_name: str) -> dict[str, str]:
 
 def holds_rotation(format_name: str) -> bool:
     return format_name in _HOLDS_ROTATION
+
+
+def states_negative_time(format_name: str) -> bool:
+    """False where stamps before zero make the muxer move everything."""
+    return format_name in _MP4_LIKE
 
 
 def needs_no_b_frames(format_name: str, info: StreamInfo) -> bool:

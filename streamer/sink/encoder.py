@@ -48,11 +48,11 @@ class VideoTrack:
         self._first = 0
         self._last: int | None = None
         self._last_duration = 1
+        self._reorders = not needs_no_b_frames(self._format, info)
+        self._rounded = False
         self._reformatter = av.video.reformatter.VideoReformatter()
         self._palette = PaletteMaker(info.width, info.height) if choice.encoder == "gif" else None
         self.stream = self._add_stream(container)
-        if (info.time_base / self.time_base).denominator != 1:
-            self.notices.append(f"this container counts time in {self.time_base} s; stamps are rounded")
 
     def _add_stream(self, container: OutputContainer) -> VideoStream:
         info, choice = self._info, self._choice
@@ -92,7 +92,7 @@ class VideoTrack:
         if choice.encoder == "libsvtav1":
             # SVT-AV1 writes to the terminal by itself; 1 leaves errors only.
             os.environ.setdefault("SVT_LOG", "1")
-        if choice.encoder in _HAS_B_FRAMES and needs_no_b_frames(self._format, info):
+        if not self._reorders and choice.encoder in _HAS_B_FRAMES:
             options["bf"] = "0"
         if info.interlaced and choice.encoder in ("libx264", "mpeg2video", "mpeg4"):
             options["flags"] = "+ildct+ilme"
@@ -114,12 +114,18 @@ class VideoTrack:
 
     def encode(self, video: av.VideoFrame, pts: int) -> list[Packet[VideoStream]]:
         """Packets that are ready once this frame has been given. `pts` is in the input's time base."""
-        placed = round(pts * self._info.time_base / self.time_base)
+        exact = pts * self._info.time_base / self.time_base
+        placed = round(exact)
         if self._last is None:
             self._first = placed
         else:
             # Two frames may meet in one tick of a coarser clock.
             placed = max(placed, self._last + 1)
+        if placed != exact and not self._rounded:
+            self._rounded = True
+            self.notices.append(
+                f"this container counts time in {self.time_base} s; stamps are rounded to that"
+            )
         duration = round((video.duration or 0) * self._info.time_base / self.time_base)
         self._last_duration = max(1, duration or round(self._tick / self.time_base))
         self._last = placed
@@ -155,7 +161,10 @@ class VideoTrack:
         order = packet.dts if packet.dts is not None else index
         following = stamps.get(index + 1)
         pts = stamps[index]
-        if order >= 0:
+        if not self._reorders:
+            # MPEG-1 and MPEG-2 keep a frame of delay for B-frames also where there are none.
+            dts = pts
+        elif order >= 0:
             dts = stamps[order]
         else:
             # The encoder's delay lies before the first frame, in steps of the nominal duration.

@@ -14,11 +14,11 @@ from av.stream import Stream
 
 from streamer.errors import OutputError
 from streamer.redact import reason_of
+from streamer.sink.containers import states_negative_time, takes_copied
 from streamer.source.opening import open_container
 
 # Chapter titles stay, as subtitles do; other tags of a chapter do not.
 _CHAPTER_TAGS = ("title", "language")
-_SUBTITLE_FAMILIES = {"subrip": ("subrip", "srt"), "ass": ("ass", "ssa"), "webvtt": ("webvtt",)}
 
 
 class Passthrough:
@@ -74,8 +74,8 @@ class Passthrough:
         codec = "unknown" if stream.codec_context is None else stream.codec_context.codec.canonical_name
         name = self._container.format.name
         try:
-            if stream.codec_context is None:
-                raise ValueError("no codec")
+            if stream.codec_context is None or not takes_copied(self._container, codec):
+                raise ValueError("no place for it")
             copy = self._container.add_stream_from_template(stream)
         except (ValueError, av.error.FFmpegError):
             if required:
@@ -89,6 +89,10 @@ class Passthrough:
             copy.metadata["language"] = language
         copy.disposition = stream.disposition
         self._streams[stream.index] = copy
+        if (stream.start_time or 0) < 0 and not states_negative_time(name):
+            self.notices.append(
+                f"sound begins before zero, which {name} cannot state: all stamps move up alike"
+            )
 
     def _add_chapters(self) -> None:
         chapters = self._input.chapters()

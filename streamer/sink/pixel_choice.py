@@ -39,7 +39,9 @@ class _Shape:
 def _shape(name: str) -> _Shape:
     described = av.VideoFormat(name, 64, 64)
     components = described.components
-    chroma = [component for component in components if component.is_chroma]
+    # PyAV calls a component chroma only where it is subsampled.
+    colors = [component for component in components if not component.is_alpha]
+    chroma = colors[1:] if len(colors) >= 3 else []
     rgb = described.is_rgb or described.has_palette
     return _Shape(
         bits=max(component.bits for component in components),
@@ -64,6 +66,9 @@ def loss(source: str, target: str) -> Loss:
         # RGB into a YUV codec: 4:2:0 is what players can show, so nothing finer counts as better.
         chroma = 0
         a = replace(a, chroma_x=2, chroma_y=2)
+    elif b.is_rgb and not a.is_rgb:
+        # Every sample would be another, and few players show it.
+        chroma += 8
     model = int(a.is_rgb != b.is_rgb) + int(a.full_range != b.full_range and not a.is_rgb)
     waste = max(0, b.bits - a.bits) * 4 + abs(b.chroma_x - a.chroma_x) + abs(b.chroma_y - a.chroma_y)
     waste += 8 * int(b.has_alpha and not a.has_alpha) + 2 * int(b.has_chroma and not a.has_chroma)
@@ -74,6 +79,12 @@ def is_subsampled(name: str) -> bool:
     """True when chroma is coarser than luma."""
     shape = _shape(name)
     return shape.chroma_x > 1 or shape.chroma_y > 1
+
+
+def is_plain_yuv(name: str) -> bool:
+    """True for YUV or grey without transparency."""
+    shape = _shape(name)
+    return not shape.is_rgb and not shape.has_alpha
 
 
 def nearest(source: str, supported: tuple[str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +22,8 @@ from streamer.sink.containers import mark_tags, muxer_options, output_time_base
 from streamer.sink.encoder import VideoTrack
 from streamer.sink.passthrough import Passthrough
 from streamer.source.info import StreamInfo
+
+_DEVICE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM})
 
 
 class VideoSink(FrameSink):
@@ -80,19 +83,24 @@ class VideoSink(FrameSink):
             raise OutputError(
                 f"{self._output}: no video format has the ending {self._output.suffix!r}; use .mp4 or .mkv"
             ) from None
-        options = muxer_options(format_name, output_time_base(format_name, info))
+        options = muxer_options(format_name, output_time_base(format_name, info), info)
         container = self._container = av.open(path, "w", container_options=options)
         choice = choose_encoder(info, container, encode, self._output)
         self.notices += choice.notices
         self._track = VideoTrack(container, info, choice)
-        self.notices += self._track.notices
         if copy_from is not None:
             self._passthrough = Passthrough(copy_from, container, self._output)
-            self.notices += self._passthrough.notices
         container.metadata.update(mark_tags(format_name))
         if not container.metadata:
             self.notices.append("this container has no tags: the output is not marked as synthetic")
-        container.start_encoding()
+        try:
+            container.start_encoding()
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            if getattr(error, "errno", None) in _DEVICE_ERRORS:
+                raise
+            raise OutputError(
+                f"{self._output}: {format_name} refuses {choice.encoder} with this sound; use .mkv or the input's own"
+            ) from None
 
     def write(self, frame: AnonymizedFrame) -> None:
         """Queue a frame; waits while the queue is full. Raises OutputError once encoding has failed."""
@@ -107,6 +115,8 @@ class VideoSink(FrameSink):
         self._thread.join()
         if self._failure is not None:
             self._raise_failure()
+        for part in (self._track, self._passthrough):
+            self.notices += [] if part is None else part.notices
         self._file.commit()
 
     def abort(self) -> None:
@@ -140,8 +150,6 @@ class VideoSink(FrameSink):
     def _close_container(self) -> None:
         if self._passthrough is not None:
             self._passthrough.close()
-            # What went wrong on the way was only noted there.
-            self.notices += [text for text in self._passthrough.notices if text not in self.notices]
         container, self._container = self._container, None
         if container is not None:
             container.close()

@@ -33,6 +33,7 @@ class StreamInfo:
         bit_depth: of luma.
         mastering_display, content_light: HDR side data as FFmpeg stores it, or None.
         audio, subtitles: codec of each such stream, in the container's order.
+        sound_time_bases: of each sound track.
         other_videos: further video tracks (cover pictures excluded).
     """
 
@@ -57,6 +58,7 @@ class StreamInfo:
     content_light: bytes | None = None
     bit_rate: int | None = None
     audio: tuple[str, ...] = ()
+    sound_time_bases: tuple[Fraction, ...] = ()
     subtitles: tuple[str, ...] = ()
     chapters: int = 0
     other_videos: int = 0

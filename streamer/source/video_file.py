@@ -206,6 +206,7 @@ def describe_stream(
         content_light=side_data.get("CONTENT_LIGHT_LEVEL"),
         bit_rate=stream.bit_rate or None,
         audio=tuple(_codec_of(item) for item in container.streams.audio),
+        sound_time_bases=tuple(Fraction(item.time_base or 1) for item in container.streams.audio),
         subtitles=tuple(_codec_of(item) for item in container.streams.subtitles),
         chapters=len(container.chapters()),
         other_videos=sum(not is_cover(item) for item in container.streams.video) - 1,
