@@ -89,10 +89,6 @@ class Passthrough:
             copy.metadata["language"] = language
         copy.disposition = stream.disposition
         self._streams[stream.index] = copy
-        if (stream.start_time or 0) < 0 and not states_negative_time(name):
-            self.notices.append(
-                f"sound begins before zero, which {name} cannot state: all stamps move up alike"
-            )
 
     def _add_chapters(self) -> None:
         chapters = self._input.chapters()
@@ -133,11 +129,21 @@ class Passthrough:
         offset = self._offsets.get(index, 0)
         if stamp is not None and last is not None and stamp + offset < last:
             # The time line starts anew (files that were concatenated): go on where it stopped.
+            self._notice_once("the sound's time stamps step back; they were joined into one time line")
             offset = self._offsets[index] = last + max(1, packet.duration or 0) - stamp
         if offset or packet.dts is None:
             packet.dts = None if stamp is None else stamp + offset
             packet.pts = None if packet.pts is None else packet.pts + offset
+        name = self._container.format.name
+        if last is None and (packet.pts or 0) < 0 and not states_negative_time(name):
+            self._notice_once(
+                f"sound begins before zero, which {name} cannot state: all stamps move up alike"
+            )
         if packet.dts is not None:
             self._last_dts[index] = packet.dts
         packet.stream = self._streams[index]
         self._container.mux(packet)
+
+    def _notice_once(self, text: str) -> None:
+        if text not in self.notices:
+            self.notices.append(text)
