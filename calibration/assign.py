@@ -72,7 +72,7 @@ class IdentityAssigner:
         budget: the most epsilon the scope may spend; None for no limit (it is still added up).
         session: names this run. With a key, the same session name replays the same draws from the same
         ledger.
-        key: bytes of a key file, for replayable draws; None for the system's generator.
+        key: bytes of a key file, for replayable draws; needs a ledger. None for the system's generator.
     """
 
     def __init__(
@@ -92,6 +92,10 @@ class IdentityAssigner:
             raise CodeError(
                 f"`{mechanism.name}` was made for {mechanism.dimension} dimensions,"
                 f" the codebook's identity space has {codebook.space.dimension}"
+            )
+        if key is not None and ledger is None:
+            raise CalibrationError(
+                "a key needs a ledger: it is where a draw is found again instead of made again"
             )
         self._mechanism: DiscreteMechanism | VectorMechanism = mechanism
         self._codebook = codebook
@@ -185,11 +189,12 @@ class IdentityAssigner:
     def _draw(
         self, available: IndexArray, code_unit: npt.NDArray[np.floating] | None, random: RandomSource
     ) -> tuple[int, DrawParameters | None]:
-        mechanism, space = self._mechanism, self._codebook.space
+        mechanism = self._mechanism
         if not mechanism.needs_code and isinstance(mechanism, DiscreteMechanism):
             return int(mechanism.draw(available.tolist(), random)), mechanism.parameters(len(available))
         if code_unit is None:
             raise CodeError(f"`{mechanism.name}` needs the track's identity code and was given none")
+        space = self._codebook.space
         direction = space.direction(code_unit)
         if isinstance(mechanism, DiscreteMechanism):
             ranked = space.rank(direction, available).tolist()

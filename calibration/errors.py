@@ -7,11 +7,11 @@ class CalibrationError(RuntimeError):
     """Base of the errors of the privacy core."""
 
 
-class BudgetExhausted(CalibrationError):  # noqa: N818
+class BudgetExhausted(CalibrationError):
     """The scope has no epsilon left for another draw."""
 
 
-class CodebookExhausted(CalibrationError):  # noqa: N818
+class CodebookExhausted(CalibrationError):
     """More tracks are alive at once than the codebook can serve with different identities."""
 
 

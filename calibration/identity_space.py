@@ -43,12 +43,15 @@ class IdentitySpace:
         people.
         """
         codes = np.asarray(codes_unit, dtype=np.float64)
-        people, dimension = codes.shape
+        people = codes.shape[0]
         mean = codes.mean(axis=0)
         _, singular, axes_t = np.linalg.svd(codes - mean, full_matrices=False)
-        kept = max(min(2, dimension), min(people // _SAMPLES_PER_AXIS, dimension))
-        if people < 2 or singular[min(kept, len(singular)) - 1] <= 1e-9:
-            raise CodebookError(f"a codebook of {people} people does not span {kept} different directions")
+        rank = int(np.count_nonzero(singular > 1e-6))
+        if rank == 0:
+            raise CodebookError(
+                f"a codebook of {people} people with no two different codes has no nearest person"
+            )
+        kept = min(rank, max(2, people // _SAMPLES_PER_AXIS))
         variance = singular[:kept] ** 2 / people
         # Shrunk towards their mean: an axis of little variance is mostly noise and must not be blown up.
         scales = np.sqrt((1.0 - _SHRINKAGE) * variance + _SHRINKAGE * variance.mean())

@@ -160,28 +160,9 @@ class FileLedger(Ledger):
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise LedgerError(f"cannot open the ledger {self.path}: {error.strerror}") from None
-        try:
-            self._lock(descriptor)
+        with _opened(self.path, os.O_RDWR | os.O_CREAT) as descriptor:
+            _lock(descriptor, fcntl.LOCK_EX, self.path)
             yield descriptor
-        finally:
-            os.close(descriptor)
-
-    def _lock(self, descriptor: int) -> None:
-        deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise LedgerError(f"the ledger {self.path} is locked by another process") from None
-                time.sleep(_LOCK_POLL_SECONDS)
-            except OSError as error:
-                raise LedgerError(f"cannot lock the ledger {self.path}: {error.strerror}") from None
 
     def _catch_up(self, descriptor: int) -> None:
         """Read and check what other processes appended since the last look, and the head file."""
@@ -253,19 +234,17 @@ def verify_ledger(path: Path | str, *, noted_head: str | None = None) -> LedgerS
     Reads only. Raises LedgerError naming the first line that does not hold.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise LedgerError(f"cannot read the ledger {path}: {error.strerror}") from None
-    lines, tail = _split(data)
     chain = Chain()
     previous_hash = GENESIS
     heads = {GENESIS}
-    for line in lines:
-        previous_hash = chain.head
-        chain.feed(line, str(path))
-        heads.add(chain.head)
-    behind = _check_head_file(path, chain, previous_hash)
+    with _opened(path, os.O_RDONLY) as descriptor:
+        _lock(descriptor, fcntl.LOCK_SH, path)
+        lines, tail = _split(_read_from(descriptor, 0, path))
+        for line in lines:
+            previous_hash = chain.head
+            chain.feed(line, str(path))
+            heads.add(chain.head)
+        behind = _check_head_file(path, chain, previous_hash)
     if noted_head is not None and noted_head not in heads:
         raise LedgerError(f"the ledger {path} does not contain the noted head {noted_head}")
     note = None
@@ -308,6 +287,32 @@ def _split(data: bytes) -> tuple[list[bytes], bytes]:
     """Whole lines without their ends, and what follows the last line end."""
     *lines, tail = data.split(b"\n")
     return lines, tail
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LedgerError(f"cannot open the ledger {path}: {error.strerror}") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)  # which also gives up its lock
+
+
+def _lock(descriptor: int, kind: int, path: Path) -> None:
+    deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise LedgerError(f"the ledger {path} is locked by another process") from None
+            time.sleep(_LOCK_POLL_SECONDS)
+        except OSError as error:
+            raise LedgerError(f"cannot lock the ledger {path}: {error.strerror}") from None
 
 
 def _read_from(descriptor: int, offset: int, path: Path) -> bytes:

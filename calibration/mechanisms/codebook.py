@@ -42,6 +42,7 @@ class CodebookMechanism(DiscreteMechanism):
         self._weight_inside = floor_scaled_exp(self.epsilon, WEIGHT_OUTSIDE) - 1
         if self._weight_inside <= WEIGHT_OUTSIDE:
             raise EpsilonError(f"epsilon {epsilon} is too small for `codebook`: use the mechanism `uniform`")
+        self._parameters: dict[int, DrawParameters] = {}
 
     @property
     def odds(self) -> Fraction:
@@ -54,12 +55,14 @@ class CodebookMechanism(DiscreteMechanism):
         return log_of_ratio(self._weight_inside, WEIGHT_OUTSIDE)
 
     def parameters(self, available: int) -> DrawParameters:
-        return DrawParameters(
-            weight_inside=self._weight_inside,
-            weight_outside=WEIGHT_OUTSIDE,
-            available=available,
-            nearest=nearest_count(available, self.epsilon),
-        )
+        if available not in self._parameters:
+            self._parameters[available] = DrawParameters(
+                weight_inside=self._weight_inside,
+                weight_outside=WEIGHT_OUTSIDE,
+                available=available,
+                nearest=nearest_count(available, self.epsilon),
+            )
+        return self._parameters[available]
 
     def draw(self, ranked: Sequence[int], random: RandomSource) -> int:
         p = self.parameters(len(ranked))
@@ -73,7 +76,6 @@ class CodebookMechanism(DiscreteMechanism):
         return {**super().describe(), "exact_epsilon": str(self.exact_epsilon), "odds": str(self.odds)}
 
 
-@lru_cache(maxsize=4096)
 def nearest_count(available: int, epsilon: Fraction) -> int:
     """m, a function of K and epsilon only: about q K, at least 1, and below K so that there is an outside.
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from calibration.assign import IdentityAssigner
 from calibration.codebook import Codebook
-from calibration.errors import BudgetExhausted, CalibrationError, CodebookExhausted, CodeError
+from calibration.errors import BudgetExhausted, CalibrationError, CodebookError, CodebookExhausted, CodeError
+from calibration.identity_space import IdentitySpace
 from calibration.ledger import FileLedger, MemoryLedger, new_commitment
 from calibration.mechanisms import CodebookMechanism, UniformMechanism
 
@@ -104,7 +105,7 @@ def test_draws_among_the_rest_have_the_parameters_of_the_rest(codebook: Codebook
 
 
 def test_replay_by_key(codebook: Codebook) -> None:
-    runs = [assigner(codebook, key=KEY) for _ in range(2)]
+    runs = [assigner(codebook, key=KEY, ledger=MemoryLedger()) for _ in range(2)]
     draws = [[run.assign("camera", track, code(track)).index for track in range(15)] for run in runs]
     assert draws[0] == draws[1]
 
@@ -113,9 +114,9 @@ def test_other_keys_sessions_and_no_key_differ(codebook: Codebook) -> None:
     draws = [
         tuple(run.assign("camera", track, code(track)).index for track in range(15))
         for run in (
-            assigner(codebook, key=KEY),
-            assigner(codebook, key=KEY[::-1]),
-            assigner(codebook, key=KEY, session="other"),
+            assigner(codebook, key=KEY, ledger=MemoryLedger()),
+            assigner(codebook, key=KEY[::-1], ledger=MemoryLedger()),
+            assigner(codebook, key=KEY, session="other", ledger=MemoryLedger()),
             assigner(codebook),
             assigner(codebook),
         )
@@ -219,6 +220,32 @@ def test_streams_have_their_own_track_numbers(codebook: Codebook) -> None:
     subject.release(1)
     subject.release(1)
     assert subject.live_count == 0
+
+
+def test_a_key_without_a_ledger_is_refused(codebook: Codebook) -> None:
+    with pytest.raises(CalibrationError, match="needs a ledger"):
+        assigner(codebook, key=KEY)
+
+
+@pytest.mark.parametrize("people", [1, 2, 3])
+def test_tiny_codebooks(people: int, tmp_path: Path) -> None:
+    codes = np.eye(4)[:people]
+
+    class Book:
+        size, sha256 = people, "00"
+
+        @property
+        def space(self) -> IdentitySpace:
+            return IdentitySpace.fit(codes)
+
+    subject = IdentityAssigner(UniformMechanism(), Book(), session="run")
+    assert len({subject.assign("camera", track, None).index for track in range(people)}) == people
+    subject = IdentityAssigner(CodebookMechanism(1), Book(), session="run")
+    if people == 1:
+        with pytest.raises(CodebookError, match="no two different"):
+            subject.assign("camera", 1, np.ones(4))
+    else:
+        assert subject.assign("camera", 1, np.ones(4) + np.eye(4)[0]).index < people
 
 
 def test_a_negative_budget_is_no_budget(codebook: Codebook) -> None:

@@ -194,7 +194,7 @@ def test_one_reservation_is_one_draw(path: Path) -> None:
 def test_unwritable_places(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="cannot open"):
         FileLedger(tmp_path / "none" / "ledger.jsonl")
-    with pytest.raises(LedgerError, match="cannot read"):
+    with pytest.raises(LedgerError, match="cannot open"):
         verify_ledger(tmp_path / "none.jsonl")
 
 
