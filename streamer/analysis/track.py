@@ -25,13 +25,19 @@ class Contact:
 
 @dataclass(slots=True)
 class Track:
-    """One person followed without interruption of sight longer than the tracker's patience."""
+    """One person followed without interruption of sight longer than the tracker's patience.
+
+    Attributes:
+        missed: detections since the last one that saw this track.
+        contacts: faces it touches, by track id.
+    """
 
     track_id: int
     motion: FaceMotion
     started_seconds: float
     seen_seconds: float
     thumbnail: Float32Array | None
+    missed: int = 0
     contacts: dict[int, Contact] = field(default_factory=dict)
 
     def was_seen_beside(self, other: Track) -> bool:
