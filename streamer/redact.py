@@ -22,6 +22,7 @@ _REASONS = {
     errno.EMFILE: "too many open files",
     errno.ENAMETOOLONG: "the file name is too long",
     errno.ECONNREFUSED: "connection refused",
+    errno.EINVAL: "the format does not take this data",
     errno.EPIPE: "the other end has closed",
 }
 

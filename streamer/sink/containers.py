@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.stream import Stream
 
 from streamer.source.info import StreamInfo
 
@@ -65,9 +67,12 @@ def video_encoders(container: OutputContainer) -> set[str]:
     return _VIDEO[name] if name in _VIDEO else set(container.supported_codecs) - {"gif"}
 
 
-def takes_copied(container: OutputContainer, codec: str) -> bool:
-    """False where sound or subtitles of this codec have no place in the container; the muxer has the last word."""
+def takes_copied(container: OutputContainer, stream: Stream, codec: str) -> bool:
+    """False where this sound or these subtitles have no place in the container; the muxer has the last word."""
     name = container.format.name
+    if name in _MP4_LIKE and codec.startswith("pcm_") and isinstance(stream, AudioStream):
+        # Found out by FFmpeg only when the file is complete: PCM in MP4 must say which speaker is which.
+        return name == "mov" or not stream.layout.name.endswith("channels")
     return name not in _OTHERS or codec in _OTHERS[name]
 
 

@@ -74,7 +74,7 @@ class Passthrough:
         codec = "unknown" if stream.codec_context is None else stream.codec_context.codec.canonical_name
         name = self._container.format.name
         try:
-            if stream.codec_context is None or not takes_copied(self._container, codec):
+            if stream.codec_context is None or not takes_copied(self._container, stream, codec):
                 raise ValueError("no place for it")
             copy = self._container.add_stream_from_template(stream)
         except (ValueError, av.error.FFmpegError):
