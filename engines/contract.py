@@ -102,8 +102,7 @@ def checked_infer(
 
     Raises:
         EngineError: for any failure of the engine; the original exception is its cause. The message holds
-        names and
-            shapes only, never values.
+            names and shapes only, never values.
     """
     try:
         outputs = engine.infer(inputs)

@@ -66,8 +66,7 @@ class FaceDecoder:
             conditioning: (N, 12, 128, 128) float32, the channels of `engines.face.conditioning`.
 
         Raises:
-            EngineError: wrong shape or dtype, or the engine failed, or gave other shapes or numbers not
-            finite.
+            EngineError: wrong shape or dtype, or the engine failed or gave a wrong shape, NaN or infinity.
         """
         shape = (CONDITIONING_CHANNELS, CROP_PX, CROP_PX)
         if conditioning.shape[1:] != shape or conditioning.dtype != np.float32:

@@ -80,8 +80,7 @@ class IrisLandmarks:
 
         Args:
             eyes_rgb_f32: (N, 64, 64, 3) float32 RGB in 0..1: an eye centred in 2.3 times its width. The eye
-            on the
-                right of the picture must be mirrored, and its points mirrored back.
+                on the right of the picture must be mirrored, and its points mirrored back.
 
         Returns:
             contour_xyz_px: (N, 71, 3) float32 in px of the patch, lids, halo and brow.

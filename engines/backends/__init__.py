@@ -23,9 +23,9 @@ def open_engine(source: Path | str | bytes, *, backend: BackendName = "auto", th
     """Open an ONNX model.
 
     Args:
-        source: path of an ONNX file, or its bytes. backend: `auto` takes onnxruntime, which is always
-        installed and the reference for every other backend. threads: threads inside one operator, at least
-        1. One is right where several stages share the cores.
+        source: path of an ONNX file, or its bytes.
+        backend: `auto` takes onnxruntime, which is always installed and the reference for the others.
+        threads: threads inside one operator, at least 1. One is right where several stages share the cores.
 
     Raises:
         ModelMissingError: no file at that path.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engines.contract import EngineInfo
+from engines.contract import Engine, EngineInfo
 from engines.errors import EngineError
 
 PictureU8 = npt.NDArray[np.uint8]
@@ -28,7 +28,7 @@ class Detection:
     Attributes:
         box_xyxy_px: (4,) float32, left, top, right, bottom, inside the picture.
         score: 0 to 1, as the model gives it; scores of different detectors are not comparable.
-        points_xy_px: (5,) x, y float32: eye, eye, nose, mouth corner, mouth corner, those on the left of an
+        points_xy_px: (5, 2) float32 x, y: eye, eye, nose, mouth corner, mouth corner, those on the left of an
             upright picture first. Points may lie outside the picture where the face is cut by its border.
     """
 
@@ -42,12 +42,12 @@ class Detection:
 
 
 class FaceDetector(ABC):
-    """Finds faces in one picture. Not for use by two threads at a time: input buffers are kept between
-    calls."""
+    """Finds faces in one picture. Not for two threads at a time: input buffers are kept between calls."""
 
-    def __init__(self, score_threshold: float) -> None:
+    def __init__(self, engine: Engine, score_threshold: float) -> None:
         if not 0.0 < score_threshold < 1.0:
             raise EngineError(f"a detector's score threshold must lie between 0 and 1, not {score_threshold}")
+        self._engine = engine
         self.score_threshold = score_threshold
 
     def detect(self, picture_rgb_u8: PictureU8) -> list[Detection]:
@@ -57,8 +57,7 @@ class FaceDetector(ABC):
             picture_rgb_u8: (H, W, 3) uint8 RGB of any size.
 
         Raises:
-            EngineError: the picture is of another kind, or the engine failed or gave numbers that are not
-            finite.
+            EngineError: the picture is of another kind, or the engine failed or gave NaN or infinity.
         """
         if picture_rgb_u8.ndim != 3 or picture_rgb_u8.shape[2] != 3 or picture_rgb_u8.dtype != np.uint8:
             kind = f"{picture_rgb_u8.shape} {picture_rgb_u8.dtype}"
@@ -73,9 +72,13 @@ class FaceDetector(ABC):
     def _detect(self, picture_rgb_u8: PictureU8) -> tuple[Floats, Floats, Floats]:
         """Candidates above the threshold before suppression: boxes (n, 4), scores (n,), points (n, 5, 2)."""
 
-    @abstractmethod
     def describe(self) -> EngineInfo:
         """What runs the model."""
+        return self._engine.describe()
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        self._engine.close()
 
 
 def finish(boxes: Floats, scores: Floats, points: Floats, width: int, height: int) -> list[Detection]:
@@ -130,8 +133,7 @@ class InputBuffer:
         self._buffer = np.zeros((1, 3, 0, 0), np.float32)
 
     def fill(self, picture_rgb_u8: PictureU8) -> Floats:
-        """The picture minus the mean at the top left, zeros (the mean colour) to the right of and below
-        it."""
+        """The picture minus the mean at the top left; zeros (the mean colour) right of it and below."""
         height, width = picture_rgb_u8.shape[:2]
         rows, columns = (-(-side // self._multiple) * self._multiple for side in (height, width))
         if self._buffer.shape[2:] != (rows, columns):

@@ -1,4 +1,4 @@
-"""CenterFace: the slowest of the three, and the best on small faces.
+"""CenterFace: the slowest of the three, with the fewest false detections.
 
 Xu, Yan, Yang, Zhao, Lin: CenterFace: Joint Face Detection and Alignment Using Face as Point (Scientific
 Programming 2020). A heat map at stride 4 marks face centres; scale (log), offset and five points are read
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.contract import Engine, EngineInfo, checked_infer
+from engines.contract import Engine, checked_infer
 from engines.detectors.base import FaceDetector, Floats, InputBuffer, PictureU8
 
 STRIDE_PX = 4
@@ -17,12 +17,10 @@ HEAT, SCALE, OFFSET, POINTS = "537", "538", "539", "540"
 
 
 class CenterFaceDetector(FaceDetector):
-    """Inputs: `input.1` NCHW RGB 0..255; outputs: heat map, (height, width) scale, (y, x) offset, (y, x)
-    points."""
+    """Inputs: `input.1` NCHW RGB 0..255; outputs: heat map; scale, offset and points, y before x."""
 
     def __init__(self, engine: Engine, *, score_threshold: float = 0.5) -> None:
-        super().__init__(score_threshold)
-        self._engine = engine
+        super().__init__(engine, score_threshold)
         self._input = InputBuffer(PADDING_PX, (0.0, 0.0, 0.0), bgr=False)
 
     def _detect(self, picture_rgb_u8: PictureU8) -> tuple[Floats, Floats, Floats]:
@@ -39,6 +37,3 @@ class CenterFaceDetector(FaceDetector):
         relative = places[0, :, rows, columns].reshape(-1, 5, 2)[..., ::-1]
         points = relative * sides[:, None] + corner[:, None]
         return np.concatenate([corner, corner + sides], axis=1), heat[0, 0, rows, columns], points
-
-    def describe(self) -> EngineInfo:
-        return self._engine.describe()

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.backends import BackendName, open_engine
-from engines.contract import Engine, EngineInfo, checked_infer
+from engines.contract import Engine, checked_infer
 from engines.detectors.base import FaceDetector, Floats, PictureU8
 from engines.errors import EngineError, ModelMissingError
 
@@ -26,33 +25,8 @@ class RetinaPackageDetector(FaceDetector):
     """`retinaface.RetinaFace.detect_faces` over an engine that takes (1, H, W, 3) and gives nine maps."""
 
     def __init__(self, engine: Engine, *, score_threshold: float = 0.9) -> None:
-        super().__init__(score_threshold)
+        super().__init__(engine, score_threshold)
         self._detect_faces = _package_function()
-        self._engine = engine
-
-    @classmethod
-    def open(
-        cls,
-        weights: Path | None = None,
-        *,
-        score_threshold: float = 0.9,
-        backend: BackendName = "auto",
-        threads: int = 1,
-    ) -> RetinaPackageDetector:
-        """With the weights file given, or where the package keeps its own.
-
-        Raises:
-            ModelMissingError: the weights are not there; the message says where to put them.
-            EngineError: the package is missing, or the weights are damaged.
-        """
-        _package_function()
-        path = weights or default_weights()
-        if not path.is_file():
-            raise ModelMissingError(
-                f"no retina-face weights at {path}; put the retinaface.onnx of that project there"
-            )
-        engine = open_engine(path, backend=backend, threads=threads)
-        return cls(engine, score_threshold=score_threshold)
 
     def _detect(self, picture_rgb_u8: PictureU8) -> tuple[Floats, Floats, Floats]:
         picture_bgr_u8 = np.ascontiguousarray(picture_rgb_u8[..., ::-1])
@@ -66,19 +40,27 @@ class RetinaPackageDetector(FaceDetector):
         return boxes, scores, points.reshape(-1, 5, 2)
 
     def _run(self, picture: Any) -> list[Any]:
-        """What the package calls as its model: (1, H, W, 3) RGB 0..255 to the nine maps, in the graph's
-        order."""
+        """What the package calls as its model: (1, H, W, 3) RGB 0..255 to nine maps in the graph's order."""
         inputs = {self._engine.inputs[0].name: np.ascontiguousarray(picture, np.float32)}
         return list(checked_infer(self._engine, inputs, tuple(spec.name for spec in self._engine.outputs)))
 
-    def describe(self) -> EngineInfo:
-        return self._engine.describe()
 
+def weights_file(given: Path | None) -> Path:
+    """The ONNX weights: the file given, or the one where the package keeps its own.
 
-def default_weights() -> Path:
-    """Where the package itself looks for its ONNX weights."""
+    Raises:
+        EngineError: the package is missing.
+        ModelMissingError: the weights are not there; the message says where to put them.
+    """
+    _package_function()
     home = os.environ.get("DEEPFACE_HOME")
-    return (Path(home) if home else Path.home()) / ".deepface" / "weights" / "retinaface.onnx"
+    usual = (Path(home) if home else Path.home()) / ".deepface" / "weights" / "retinaface.onnx"
+    path = given or usual
+    if not path.is_file():
+        raise ModelMissingError(
+            f"no retina-face weights at {path}; put the retinaface.onnx of that project there"
+        )
+    return path
 
 
 def _package_function() -> Callable[..., dict[str, dict[str, Any]]]:

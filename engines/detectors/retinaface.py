@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from engines.contract import Engine, EngineInfo, checked_infer
+from engines.contract import Engine, checked_infer
 from engines.detectors.base import FaceDetector, Floats, InputBuffer, PictureU8
 
 STRIDES_PX = (8, 16, 32)
@@ -24,8 +24,7 @@ class RetinaFaceDetector(FaceDetector):
     """Inputs: `input` NCHW BGR minus the mean; outputs: `loc`, `conf`, `landmarks` per anchor."""
 
     def __init__(self, engine: Engine, *, score_threshold: float = 0.5) -> None:
-        super().__init__(score_threshold)
-        self._engine = engine
+        super().__init__(engine, score_threshold)
         self._input = InputBuffer(STRIDES_PX[-1], MEAN_BGR, bgr=True)
 
     def _detect(self, picture_rgb_u8: PictureU8) -> tuple[Floats, Floats, Floats]:
@@ -39,9 +38,6 @@ class RetinaFaceDetector(FaceDetector):
         half = sides * np.exp(loc[0, above, 2:] * SIZE_VARIANCE) / 2
         points = landmarks[0, above].reshape(-1, 5, 2) * CENTRE_VARIANCE * sides[:, None] + centres[:, None]
         return np.concatenate([middle - half, middle + half], axis=1), scores[above], points
-
-    def describe(self) -> EngineInfo:
-        return self._engine.describe()
 
 
 @lru_cache(maxsize=8)

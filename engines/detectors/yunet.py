@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.contract import Engine, EngineInfo, checked_infer
+from engines.contract import Engine, checked_infer
 from engines.detectors.base import FaceDetector, Floats, InputBuffer, PictureU8
 
 STRIDES_PX = (8, 16, 32)
@@ -20,8 +20,7 @@ class YuNetDetector(FaceDetector):
     """Inputs: `input` NCHW BGR 0..255; outputs: `cls_s`, `obj_s`, `bbox_s`, `kps_s` for each stride s."""
 
     def __init__(self, engine: Engine, *, score_threshold: float = 0.6) -> None:
-        super().__init__(score_threshold)
-        self._engine = engine
+        super().__init__(engine, score_threshold)
         self._input = InputBuffer(STRIDES_PX[-1], (0.0, 0.0, 0.0), bgr=True)
 
     def _detect(self, picture_rgb_u8: PictureU8) -> tuple[Floats, Floats, Floats]:
@@ -47,6 +46,3 @@ class YuNetDetector(FaceDetector):
         half = np.exp(bbox[above, 2:]) * (stride / 2)
         points = (corners[:, None] + kps[above].reshape(-1, 5, 2)) * stride
         return np.concatenate([middle - half, middle + half], axis=1), scores[above], points
-
-    def describe(self) -> EngineInfo:
-        return self._engine.describe()

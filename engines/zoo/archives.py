@@ -1,5 +1,4 @@
-"""Read one member of a package file: wheel and zip, sdist and npm tarballs. Nothing is ever unpacked to
-disk."""
+"""Read one member of a package file (wheel, zip, sdist, npm tarball); nothing is unpacked to disk."""
 
 from __future__ import annotations
 

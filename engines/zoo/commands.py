@@ -29,8 +29,7 @@ DOWNLOAD_TIMEOUT_SECONDS = 900
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """One registered model on this machine; `detail` is empty when all is well, else one line for the
-    user."""
+    """One registered model on this machine; `detail` is a line for the user, empty when all is well."""
 
     entry: ModelEntry
     path: Path

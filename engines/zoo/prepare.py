@@ -75,8 +75,7 @@ def centerface(member: bytes) -> bytes:
 
 
 def sface(member: bytes) -> bytes:
-    """Weights no longer graph inputs, blocked int8 weights as plain arithmetic, no Dropout, PRelu split,
-    free batch."""
+    """No weights as inputs, blocked int8 weights as plain arithmetic, no Dropout, PRelu split, free batch."""
     model = _load(member)
     transforms.strip_weight_inputs(model)
     transforms.plain_dequantisation(model)

@@ -1,5 +1,4 @@
-"""Graph edits that turn a published model file into the file this package ships (extra `train`: needs
-`onnx`).
+"""Graph edits that turn a published model file into the file this package ships (extra `train`).
 
 Every edit keeps the function computed: none retrains, prunes or re-quantises. `engines.zoo.prepare` says
 which are applied to which model, and `models.json` names them, so that the lineage of a shipped file can be
@@ -21,9 +20,11 @@ TARGET_IR_VERSION = 8
 
 
 def strip_weight_inputs(model: Any) -> None:
-    """Remove graph inputs that are weights: those also given as initialisers (overridable, so never folded
-    into their node), and those no node reads any more (left behind where a quantiser replaced the
-    weight)."""
+    """Remove graph inputs that are weights.
+
+    Those also given as initialisers (overridable, so never folded into their node), and those no node reads
+    any more (left behind where a quantiser replaced the weight).
+    """
     initialisers = {tensor.name for tensor in model.graph.initializer}
     read = {name for node in model.graph.node for name in node.input}
     kept = [value for value in model.graph.input if value.name in read - initialisers]
@@ -69,8 +70,7 @@ def free_reshape_batch(model: Any, outputs: dict[str, tuple[int, ...]]) -> None:
 
 
 def plain_dequantisation(model: Any) -> None:
-    """Rewrite blocked `DequantizeLinear` (opset 21) of constant weights as Cast, Reshape, Sub and Mul
-    (opset 13).
+    """Rewrite blocked `DequantizeLinear` (opset 21) of constants as Cast, Sub, Mul and Reshape (opset 13).
 
     The file stays as small as its int8 weights, yet every runtime folds plain arithmetic on constants when
     it loads the graph; quantisation nodes are left alone by onnxruntime's folding and would be worked out
@@ -160,8 +160,7 @@ def split_prelu(model: Any) -> None:
 
 
 def drop_dropout(model: Any) -> None:
-    """Remove Dropout nodes (identity at inference; their ratio input keeps some compilers from reading the
-    graph)."""
+    """Remove Dropout nodes: identity at inference, but some compilers stumble over their ratio input."""
     renamed = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "Dropout"}
     kept = [node for node in model.graph.node if node.op_type != "Dropout"]
     for node in kept:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -128,7 +130,7 @@ def test_a_threshold_out_of_range_is_refused(threshold: float) -> None:
 
 def test_an_unknown_detector_is_refused() -> None:
     with pytest.raises(EngineError, match="retinaface, yunet, centerface"):
-        create_detector("haar")  # type: ignore[arg-type]
+        create_detector("haar")
     assert set(OWN) < set(DETECTORS)
 
 
@@ -152,6 +154,23 @@ def test_an_exception_in_the_engine_is_an_engine_error(stub_engine: Any) -> None
 
     with pytest.raises(EngineError, match="MemoryError"):
         RetinaFaceDetector(stub_engine(fail)).detect(np.zeros((64, 64, 3), np.uint8))
+
+
+def test_a_detector_can_be_given_a_deadline() -> None:
+    detector = create_detector("retinaface", timeout_seconds=1e-4)
+    with pytest.raises(EngineError, match="given up"):
+        detector.detect(np.zeros((480, 640, 3), np.uint8))
+    with create_guarded() as (patient, reference):
+        picture = np.zeros((96, 96, 3), np.uint8)
+        assert patient.detect(picture) == reference.detect(picture)
+        assert patient.describe() == reference.describe()
+
+
+@contextlib.contextmanager
+def create_guarded() -> Iterator[tuple[FaceDetector, FaceDetector]]:
+    patient, reference = create_detector("yunet", timeout_seconds=30.0), create_detector("yunet")
+    yield patient, reference
+    patient.close()
 
 
 def test_suppression_keeps_the_best_of_each_group() -> None:
@@ -203,12 +222,9 @@ class _TileOnly(FaceDetector):
         box = np.array([[400, 10, 480, 100]], np.float32)
         return box, np.array([0.8], np.float32), np.zeros((1, 5, 2), np.float32)
 
-    def describe(self) -> Any:
-        raise NotImplementedError
 
-
-def test_part_of_a_face_that_nothing_shows_whole_is_kept() -> None:
+def test_part_of_a_face_that_nothing_shows_whole_is_kept(stub_engine: Any) -> None:
     picture = np.zeros((480, 960, 3), np.uint8)
     picture[0, 0, 0] = 1
-    faces = detect_tiled(_TileOnly(0.5), picture)
+    faces = detect_tiled(_TileOnly(stub_engine(None), 0.5), picture)
     assert [face.box_xyxy_px.tolist() for face in faces] == [[400, 10, 480, 100]]
