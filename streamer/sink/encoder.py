@@ -10,6 +10,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from streamer.sink.bare import bare_copy
 from streamer.sink.codec_choice import EncoderChoice
 from streamer.sink.containers import holds_rotation, needs_no_b_frames, output_time_base
 from streamer.sink.hdr import hdr_options
@@ -24,6 +25,7 @@ _MATRIX_BT601 = 6
 _MPEG_RATES = tuple(
     Fraction(text) for text in (["24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60"])
 )
+_WRITES_EXIF = {"mjpeg", "png", "apng"}
 _HAS_B_FRAMES = {"libx264", "libx265", "mpeg4", "mpeg2video", "mpeg1video"}
 
 
@@ -131,6 +133,8 @@ class VideoTrack:
         self._last = placed
         self._stamps[self._count] = placed
         video = self._prepared(video)
+        if self._choice.encoder in _WRITES_EXIF:
+            video = bare_copy(video)
         video.pts, video.time_base = self._count, self._tick
         # Else the encoder would repeat the decoder's choice of I, P and B.
         video.pict_type = 0

@@ -13,6 +13,7 @@ from streamer.redact import reason_of
 from streamer.render.compositor import AnonymizedFrame
 from streamer.settings import EncodeSettings
 from streamer.sink.atomic import AtomicFile
+from streamer.sink.bare import bare_copy, bare_frame
 from streamer.sink.base import FrameSink
 from streamer.sink.pixel_choice import nearest
 from streamer.source.info import StreamInfo
@@ -28,8 +29,7 @@ _ENCODERS = {
 }
 _FF_QP2LAMBDA = 118
 _JPEG_QUANTISER = 2
-# JPEG is always full range, and always YUV.
-_FULL_RANGE = 2
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
 _OPTIONS = {
     "png": {"compression_level": "6", "pred": "mixed"},
     "libwebp": {"quality": "95"},
@@ -94,15 +94,12 @@ class PictureSink(FrameSink):
 
     def _encode(self, video: av.VideoFrame) -> bytes:
         options = dict(_OPTIONS.get(self._encoder, {}))
-        supported = tuple(item.name for item in av.Codec(self._encoder, "w").video_formats or ())
-        if self._encoder == "mjpeg":
-            supported = tuple(name for name in supported if name.startswith("yuvj"))
-        target = nearest(video.format.name, supported)
+        target = nearest(video.format.name, _pixel_formats(self._encoder))
         if self._encoder == "libwebp" and target == "bgra":
             options = {"lossless": "1"}
         if target != video.format.name:
-            yuv = not av.VideoFormat(target).is_rgb
-            video = video.reformat(format=target, dst_color_range=_FULL_RANGE if yuv else None)
+            value_range = {"mjpeg": _FULL_RANGE, "libwebp": _LIMITED_RANGE}.get(self._encoder)
+            video = video.reformat(format=target, dst_color_range=value_range)
         context = av.CodecContext.create(self._encoder, "w")
         assert isinstance(context, av.VideoCodecContext)
         context.width, context.height, context.pix_fmt = video.width, video.height, target
@@ -117,21 +114,33 @@ class PictureSink(FrameSink):
         return b"".join(bytes(packet) for packet in packets)
 
 
+def _pixel_formats(encoder: str) -> tuple[str, ...]:
+    """What readers of the format expect: full-range YUV in JPEG, RGB or grey in PNG, BMP and TIFF."""
+    names = tuple(item.name for item in av.Codec(encoder, "w").video_formats or ())
+    if encoder == "mjpeg":
+        return tuple(name for name in names if name.startswith("yuvj"))
+    if encoder == "libwebp":
+        return names
+    if encoder in ("bmp", "tiff"):
+        # Their readers disagree on what transparency means.
+        names = tuple(name for name in names if name not in ("bgra", "rgba", "rgba64le", "ya8", "ya16le"))
+    return tuple(name for name in names if not name.startswith("yuv"))
+
+
 def upright(video: av.VideoFrame, display_matrix: tuple[int, ...] | None) -> av.VideoFrame:
-    """The frame turned and mirrored as its display matrix asks, plane by plane, without any loss.
+    """A copy turned and mirrored as its display matrix asks, plane by plane, without any loss or side data.
 
     Only 4:2:2 becomes 4:4:4 when it is turned by a quarter.
     """
     if display_matrix is None:
-        return video
+        return bare_copy(video)
     a, b, c, d = (np.sign(display_matrix[at]) for at in (0, 1, 3, 4))
     quarter = a == 0
     if quarter and video.format.name in _EQUAL_AXES:
         video = video.reformat(format=_EQUAL_AXES[video.format.name])
     layout = pixel_format(video.format.name)
     width, height = (video.height, video.width) if quarter else (video.width, video.height)
-    turned = av.VideoFrame(width, height, video.format.name)
-    turned.colorspace, turned.color_range = video.colorspace, video.color_range
+    turned = bare_frame(video, width, height)
     for index in range(len(video.planes)):
         plane: AnyArray = plane_view(video, index, layout)
         # x' = a x + c y, y' = b x + d y: swap the axes first, then mirror each.

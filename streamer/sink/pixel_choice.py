@@ -61,7 +61,7 @@ def loss(source: str, target: str) -> Loss:
     a, b = _shape(source), _shape(target)
     chroma = max(0, b.chroma_x - a.chroma_x) + max(0, b.chroma_y - a.chroma_y)
     if a.has_chroma and not b.has_chroma:
-        chroma += 8
+        chroma += 64
     if a.is_rgb and not b.is_rgb:
         # RGB into a YUV codec: 4:2:0 is what players can show, so nothing finer counts as better.
         chroma = 0
