@@ -11,7 +11,7 @@ import pytest
 
 from calibration.errors import BudgetExhausted, LedgerError
 from calibration.ledger import FileLedger, Ledger, MemoryLedger, new_commitment, verify_ledger
-from calibration.ledger_lines import DrawRecord
+from calibration.ledger_lines import Chain, DrawRecord
 from calibration.mechanisms import CodebookMechanism
 from calibration.randomness import DrawLabel
 
@@ -147,9 +147,16 @@ def test_a_line_cannot_claim_less_than_it_drew(tmp_path: Path) -> None:
         reservation.commit(false)
 
 
-def test_crash_in_mid_line_is_recovered(path: Path) -> None:
+def test_a_line_with_another_number_is_refused() -> None:
+    line = Chain(sequence=4).next_line(record())
+    with pytest.raises(LedgerError, match="numbered 5"):
+        Chain().feed(line)
+
+
+@pytest.mark.parametrize("cut", [b'{"A":"1844', b'{"A":"' + b"1" * 3000])
+def test_crash_in_mid_line_is_recovered(path: Path, cut: bytes) -> None:
     whole = path.read_bytes()
-    path.write_bytes(whole + b'{"A":"1844')
+    path.write_bytes(whole + cut)
     assert "cut off" in (verify_ledger(path).note or "")
     draw(FileLedger(path), 6)
     assert path.read_bytes().startswith(whole)
