@@ -67,6 +67,8 @@ class AnalysisSettings(BaseModel):
         score_threshold: detections at least this sure are covered and start tracks.
         continue_threshold: detections at least this sure may continue a track.
         long_side_px: long side of the picture shown to the detector.
+        cover_doubtful: cover also what the detector alone takes for a face and three other looks deny (see
+            `engines.detectors.doubt`), such as a pattern on a shirt.
         tiles: cut the picture into overlapping tiles as well, for small faces; costs time.
         detect_every: run the detector on every n-th frame.
         look_ahead_seconds: how long frames wait, so that a face found late is covered from before it was found.
@@ -79,6 +81,7 @@ class AnalysisSettings(BaseModel):
     score_threshold: float = Field(default=0.5, gt=0.0, lt=1.0)
     continue_threshold: float = Field(default=0.25, gt=0.0, lt=1.0)
     long_side_px: int = Field(default=640, ge=128, le=4096)
+    cover_doubtful: bool = False
     tiles: bool = False
     detect_every: int = Field(default=1, ge=1, le=30)
     look_ahead_seconds: float = Field(default=0.4, ge=0.0, le=5.0)

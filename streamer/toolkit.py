@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from engines.backends import BackendName, open_engine
 from engines.contract import Engine, EngineInfo
 from engines.decoder import FaceDecoder
 from engines.detectors import Detection, FaceDetector, create_detector, detect_tiled
+from engines.detectors.doubt import DoubtingDetector
 from engines.guard import GuardedEngine
 from engines.identity import IdentityEncoder
 from engines.landmarks import FaceMesh
@@ -27,7 +29,10 @@ from streamer.errors import SettingsError
 from streamer.frame import UInt8Array
 from streamer.identity import IdentityKeeper
 from streamer.render.renderer import SyntheticRenderer
-from streamer.settings import AnonymizeSettings, MechanismName, PrivacySettings, ReplaceWith
+from streamer.settings import AnonymizeSettings, DetectorName, MechanismName, PrivacySettings, ReplaceWith
+
+# What a second detector is asked for when it is to deny a face: it should say yes easily.
+SECOND_LOOK_THRESHOLD = 0.3
 
 
 @dataclass(slots=True)
@@ -54,7 +59,8 @@ class Toolkit:
         self._threads = settings.threads or os.cpu_count() or 1
         self._infos: list[dict[str, Any]] = []
         self._engines: list[Engine] = []
-        self._detector = self._open_detector()
+        self._mesh_engine = self._open("face-mesh", "landmarks")
+        self.detect = self._open_detect()
         self.ledger: Ledger = MemoryLedger()
         self._key: bytes | None = None
         self.synthetic: SyntheticTools | None = None
@@ -63,13 +69,6 @@ class Toolkit:
             self.synthetic = self._open_synthetic(settings.privacy)
         # Without a key each run is a session of its own; with one, the same input gets the same draws again.
         self._session = secrets.token_hex(8) if self._key is None else "keyed"
-
-    @property
-    def detect(self) -> Callable[[UInt8Array], Sequence[Detection]]:
-        """(H, W, 3) RGB uint8 -> detections, with tiles where asked for."""
-        if self.settings.analysis.tiles:
-            return lambda picture: detect_tiled(self._detector, picture)
-        return self._detector.detect
 
     def new_renderer(self, stream: str) -> tuple[SyntheticRenderer, IdentityKeeper] | None:
         """A renderer with its own tracks for one stream; None when no synthetic faces were asked for."""
@@ -112,12 +111,28 @@ class Toolkit:
             }
         return described
 
-    def _open_detector(self) -> FaceDetector:
+    def _open_detect(self) -> Callable[[UInt8Array], Sequence[Detection]]:
         settings = self.settings.analysis
-        detector = create_detector(
-            settings.detector.value, score_threshold=settings.continue_threshold, threads=self._threads
+        detector = self._detector(settings.detector, settings.continue_threshold)
+        detect: Callable[[UInt8Array], Sequence[Detection]] = detector.detect
+        if settings.tiles:
+            detect = partial(detect_tiled, detector)
+        if settings.cover_doubtful:
+            return detect
+        other = DetectorName.RETINAFACE if settings.detector is DetectorName.YUNET else DetectorName.YUNET
+        return DoubtingDetector(
+            detect, detector, self._detector(other, SECOND_LOOK_THRESHOLD), FaceMesh(self._mesh_engine)
         )
-        self._note(settings.detector.value, "detector", detector.describe())
+
+    def _detector(self, name: DetectorName, score_threshold: float) -> FaceDetector:
+        detector = create_detector(
+            name.value,
+            score_threshold=score_threshold,
+            threads=self._threads,
+            backend=self._backend,
+            timeout_seconds=self.settings.engine_timeout_seconds,
+        )
+        self._note(name.value, "detector", detector.describe())
         return detector
 
     def _open_synthetic(self, privacy: PrivacySettings) -> SyntheticTools:
@@ -139,7 +154,7 @@ class Toolkit:
             self.ledger = FileLedger(privacy.ledger)
         encoder = IdentityEncoder(self._open("sface", "identity encoder")) if mechanism.needs_code else None
         return SyntheticTools(
-            FaceMesh(self._open("face-mesh", "landmarks")),
+            FaceMesh(self._mesh_engine),
             FaceDecoder(self._open_decoder()),
             encoder,
             codebook,

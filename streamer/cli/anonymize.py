@@ -69,6 +69,13 @@ def anonymize(
     score_threshold: Annotated[
         float, typer.Option(help="Detections at least this sure are covered.", rich_help_panel="Detection")
     ] = 0.5,
+    cover_doubtful: Annotated[
+        bool,
+        typer.Option(
+            help="Cover also what the detector alone takes for a face, such as a pattern on a shirt.",
+            rich_help_panel="Detection",
+        ),
+    ] = False,
     long_side: Annotated[
         int,
         typer.Option(help="Long side of the picture shown to the detector, px.", rich_help_panel="Detection"),
@@ -122,6 +129,7 @@ def anonymize(
             "score_threshold": score_threshold,
             "continue_threshold": min(0.25, score_threshold),
             "long_side_px": long_side,
+            "cover_doubtful": cover_doubtful,
             "tiles": tiles,
             "detect_every": detect_every,
         },

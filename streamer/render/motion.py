@@ -153,7 +153,7 @@ def _with_open_eyes(shape: Float64Array) -> Float64Array:
         if _gap(shape, pairs) < BLINK_RATIO * _gap(mean_face, pairs):
             eye = _EYES[side]
             result[eye] = mean_face[eye] - mean_face[eye].mean(axis=0) + shape[eye].mean(axis=0)
-    return result
+    return np.asarray(result)
 
 
 def _fitted_to_outline(shown: Float64Array, person: Float64Array, neutral: Float64Array) -> Float64Array:

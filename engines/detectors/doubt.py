@@ -1,0 +1,95 @@
+"""A second look at detections that may be no face: shirts, ornaments, hands.
+
+Coverage comes first, so a detection is given up only when three models that share neither weights nor training say
+no: the dense landmark model sees no face in it, another detector finds nothing there, and the detector itself does
+not find it again at half the size. Sure detections, small ones, and those at the picture's border (a face cut in half
+looks like none) are never questioned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from engines.detectors.base import Detection, FaceDetector, PictureU8
+from engines.landmarks import MESH_PATCH_PX, FaceMesh, patch_from_box_and_points
+
+# Clear faces score above this; below it, boxes of at least this side are looked at again.
+SURE_SCORE = 0.985
+SMALLEST_DOUBTED_SIDE_PX = 40.0
+# Raw presence: faces score above 30, also turned and half hidden ones above this; shirts and walls about -10.
+NO_FACE_PRESENCE = -4.0
+# Share of a picture's side from its border within which a box counts as cut off.
+BORDER_SHARE = 0.01
+
+Detect = Callable[[PictureU8], Sequence[Detection]]
+
+
+class DoubtingDetector:
+    """Detections of one detector, less those that three models deny.
+
+    Args:
+        detect: the detector's call, with tiles where asked for.
+        again: the same detector on a single picture, for the half-size look.
+        other: another detector, with a low threshold.
+        mesh: dense landmark model.
+    """
+
+    def __init__(self, detect: Detect, again: FaceDetector, other: FaceDetector, mesh: FaceMesh) -> None:
+        self._detect = detect
+        self._again = again
+        self._other = other
+        self._mesh = mesh
+
+    def __call__(self, picture_rgb_u8: PictureU8) -> list[Detection]:
+        """Faces in (H, W, 3) uint8 RGB. Raises EngineError as the detector does; a failed second look keeps all."""
+        found = list(self._detect(picture_rgb_u8))
+        doubted = [item for item in found if _is_doubtful(item, picture_rgb_u8.shape[:2])]
+        if not doubted:
+            return found
+        denied = self._denied(picture_rgb_u8, doubted)
+        return [item for item in found if not any(item is other for other in denied)]
+
+    def _denied(self, picture_rgb_u8: PictureU8, doubted: list[Detection]) -> list[Detection]:
+        denied = [item for item in doubted if self._presence(picture_rgb_u8, item) < NO_FACE_PRESENCE]
+        if denied:
+            others = self._other.detect(picture_rgb_u8)
+            denied = [item for item in denied if not _confirmed(item, others, 1.0)]
+        if denied:
+            half = cv2.resize(picture_rgb_u8, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            repeated = self._again.detect(np.asarray(half, dtype=np.uint8))
+            denied = [item for item in denied if not _confirmed(item, repeated, 2.0)]
+        return denied
+
+    def _presence(self, picture_rgb_u8: PictureU8, item: Detection) -> float:
+        affine = patch_from_box_and_points(item.box_xyxy_px, item.points_xy_px, MESH_PATCH_PX)
+        patch = cv2.warpAffine(
+            picture_rgb_u8,
+            affine,
+            (MESH_PATCH_PX, MESH_PATCH_PX),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        _, presence = self._mesh.run(np.asarray(patch, dtype=np.float32)[None] / np.float32(255.0))
+        return float(presence[0])
+
+
+def _is_doubtful(item: Detection, picture_size: tuple[int, ...]) -> bool:
+    height, width = picture_size
+    left, top, right, bottom = (float(edge) for edge in item.box_xyxy_px)
+    margin_x, margin_y = BORDER_SHARE * width, BORDER_SHARE * height
+    whole = left > margin_x and top > margin_y and right < width - margin_x and bottom < height - margin_y
+    return whole and item.score < SURE_SCORE and min(right - left, bottom - top) >= SMALLEST_DOUBTED_SIDE_PX
+
+
+def _confirmed(item: Detection, others: Sequence[Detection], scale: float) -> bool:
+    """True when one of the others has its middle in the box and is at least a third as wide."""
+    left, top, right, bottom = item.box_xyxy_px
+    for other in others:
+        x0, y0, x1, y1 = other.box_xyxy_px * scale
+        inside = left <= (x0 + x1) / 2 <= right and top <= (y0 + y1) / 2 <= bottom
+        if inside and 3.0 * (x1 - x0) >= right - left:
+            return True
+    return False
