@@ -31,6 +31,11 @@ class PlaneSpec:
     step_x: int = 1
     step_y: int = 1
 
+    @property
+    def has_color(self) -> bool:
+        """False for a plane of transparency alone."""
+        return any(component is not None for component in self.components)
+
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
@@ -67,9 +72,16 @@ class PixelFormat:
 _SUBSAMPLING = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "440": (1, 2), "411": (4, 1), "410": (4, 4)}
 
 
+_ALPHA_PLANE = PlaneSpec((None,))
+
+
 def _planar_yuv(name: str, sampling: str, bits: int = 8, full_range: bool = False) -> PixelFormat:
     step_x, step_y = _SUBSAMPLING[sampling]
-    planes = (PlaneSpec((0,)), PlaneSpec((1,), step_x, step_y), PlaneSpec((2,), step_x, step_y))
+    planes: tuple[PlaneSpec, ...] = (
+        PlaneSpec((0,)),
+        *(PlaneSpec((index,), step_x, step_y) for index in (1, 2)),
+    )
+    planes += (_ALPHA_PLANE,) * name.startswith("yuva")
     return PixelFormat(name, "yuv", planes, bits=bits, full_range=full_range)
 
 
@@ -86,9 +98,8 @@ def _packed_rgb(name: str, order: str, bits: int = 8) -> PixelFormat:
 
 
 def _planar_rgb(name: str, bits: int = 8) -> PixelFormat:
-    return PixelFormat(
-        name, "rgb", (PlaneSpec((1,)), PlaneSpec((2,)), PlaneSpec((0,))), bits=bits, full_range=True
-    )
+    planes = (PlaneSpec((1,)), PlaneSpec((2,)), PlaneSpec((0,))) + (_ALPHA_PLANE,) * name.startswith("gbrap")
+    return PixelFormat(name, "rgb", planes, bits=bits, full_range=True)
 
 
 def _all_formats() -> dict[str, PixelFormat]:

@@ -48,6 +48,8 @@ def read_patch(
     layout = pixel_format(video_frame.format.name)
     components: list[AnyArray | None] = [None, None, None]
     for index, spec in enumerate(layout.planes):
+        if not spec.has_color:
+            continue
         plane = plane_view(video_frame, index, layout)
         patch_from_plane = compose_affine(patch_from_display, display_from_plane(geometry, layout, spec))
         warped = _warp_out(plane, patch_from_plane, size)
@@ -119,7 +121,7 @@ def write_patch(
     components = [codes] if codes.ndim == 2 else cv2.split(codes)
     targets: dict[tuple[int, int], _Target | None] = {}
     for index, spec in enumerate(layout.planes):
-        if all(component is None for component in spec.components):
+        if not spec.has_color:
             continue
         plane = plane_view(video_frame, index, layout)
         steps = (spec.step_x, spec.step_y)

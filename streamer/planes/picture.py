@@ -54,6 +54,8 @@ def _small_rgb(video_frame: av.VideoFrame, width: int, height: int) -> UInt8Arra
     layout = pixel_format(video_frame.format.name)
     components: list[AnyArray | None] = [None, None, None]
     for index, spec in enumerate(layout.planes):
+        if not spec.has_color:
+            continue
         small: AnyArray = _resize(plane_view(video_frame, index, layout), width, height)
         if layout.bits > 8:
             # Detectors see 8 bits in any case; the small plane is the cheap place to get there.

@@ -64,9 +64,9 @@ class Passthrough:
             elif kind == "subtitle":
                 self._add(stream, output, required=False)
             elif kind != "video":
-                dropped.append(f"{kind} ({getattr(stream, 'name', None) or 'unknown'})")
+                dropped.append(kind)
         if dropped:
-            self.notices.append(f"left out, as it may tell who or where: {', '.join(dropped)}")
+            self.notices.append(f"left out, as it may tell who or where: {', '.join(sorted(set(dropped)))}")
         if any(stream.type == "subtitle" for stream in self._streams.values()):
             self.notices.append("subtitles are copied as they are; they may carry names")
 

@@ -147,6 +147,8 @@ def _sound(stream: Any, seed: int, recipe: Recipe) -> list[Any]:
         samples = random.normal(0, 0.1, (2, 1024)).astype(np.float32)
         if stream.format.name in ("s16", "s16p"):
             samples = (samples * 32767).astype(np.int16)
+        if stream.format.name in ("s32", "s32p"):
+            samples = (samples * 2e9).astype(np.int32)
         if not stream.format.is_planar:
             samples = samples.T.reshape(1, -1).copy()
         frame = av.AudioFrame.from_ndarray(samples, format=stream.format.name, layout="stereo")

@@ -16,6 +16,7 @@ import pytest
 
 from streamer.errors import OutputError, SettingsError
 from streamer.frame import AnalyzedFrame, Frame
+from streamer.planes.formats import pixel_format, plane_view
 from streamer.render.compositor import AnonymizedFrame, Compositor
 from streamer.settings import EncodeSettings, ReplaceWith
 from streamer.sink import FrameSink, open_sink
@@ -315,6 +316,21 @@ def test_lossless_pictures_stay_lossless(tmp_path: Path, out: Path, suffix: str,
     convert(path, out / path.name)
     how = cv2.IMREAD_COLOR if suffix == ".bmp" else cv2.IMREAD_UNCHANGED
     assert np.array_equal(cv2.imread(str(out / path.name), how), cv2.imread(str(path), how))
+
+
+@pytest.mark.parametrize("format_name", ["yuva420p", "gbrap", "nv12", "p010le", "rgba", "gray10le"])
+@pytest.mark.parametrize("turn", [None, 90, 180])
+def test_every_plane_is_copied(format_name: str, turn: int | None) -> None:
+    frame = av.VideoFrame(32, 16, format_name)
+    for index, plane in enumerate(frame.planes):
+        plane.update(np.full(plane.buffer_size // 2, 0x0101 * (index + 3), np.uint16).tobytes())
+    copy = upright(frame, None if turn is None else matrix_of_turn(turn, mirrored=False))
+    layout = pixel_format(format_name)
+    assert len(copy.planes) == len(layout.planes)
+    for index in range(len(layout.planes)):
+        assert set(np.unique(plane_view(copy, index, layout))) == set(
+            np.unique(plane_view(frame, index, layout))
+        )
 
 
 def test_turning_planes_is_lossless_in_every_direction() -> None:
