@@ -158,3 +158,34 @@ def test_failure_messages_carry_nothing_of_the_exception(caplog: pytest.LogCaptu
     Compositor(_Renderer(_raise)).compose(AnalyzedFrame(_noise_frame(), [_face()]))
     assert "secret" not in caplog.text
     assert "RuntimeError" in caplog.text
+
+
+@pytest.mark.parametrize("size", [(160, 128), (161, 129)], ids=["even", "odd"])
+@pytest.mark.parametrize(
+    "pixel_format", ["yuv420p", "yuv420p10le", "yuvj420p", "yuv444p", "nv12", "gray", "p010le", "rgb24"]
+)
+def test_outside_the_masks_every_plane_keeps_its_bits(pixel_format: str, size: tuple[int, int]) -> None:
+    width, height = size
+    pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    video = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pixel_format)
+    frame = Frame(0, 0, Fraction(1, 25), video, StreamGeometry(width, height))
+    before = [bytes(plane) for plane in video.planes]
+    faces = [_face(1), TrackedFace(2, np.array([100, 60, 130, 95], np.float32), 0.9, FaceSource.DETECTED)]
+    answers: list[RenderedFace | FallbackReason] = [FallbackReason.NOT_VERIFIED, _patch()]
+    result = Compositor(_Renderer(lambda: answers)).compose(AnalyzedFrame(frame, faces))
+    assert result.masked is None
+    assert [bytes(plane) for plane in result.frame.video.planes] != before
+    # Patch, boxes, and the soft rim of the plain covering, with what one chroma sample spans.
+    touched = np.zeros((height, width), dtype=bool)
+    touched[22:122, 32:142] = True
+    for plane, old in zip(result.frame.video.planes, before, strict=True):
+        step_x, step_y = round(width / plane.width), round(height / plane.height)
+        old_rows = np.frombuffer(old, np.uint8).reshape(plane.height, plane.line_size)
+        new_rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        per_sample = plane.line_size // plane.width
+        shape = (plane.height, plane.width)
+        changed = (
+            (old_rows != new_rows)[:, : plane.width * per_sample].reshape(*shape, per_sample).any(axis=2)
+        )
+        rows, columns = np.nonzero(changed)
+        assert touched[np.minimum(rows * step_y, height - 1), np.minimum(columns * step_x, width - 1)].all()
