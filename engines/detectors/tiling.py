@@ -11,6 +11,8 @@ from engines.detectors.base import Detection, FaceDetector, Floats, PictureU8, f
 TILE_PX = 480
 OVERLAP_PX = 128
 COVERED_SHARE = 0.6
+# The box of a cut face may end short of the seam by this share of its longer side.
+SEAM_SHARE = 0.2
 
 
 def detect_tiled(
@@ -85,8 +87,8 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
 
 
 def _touches_seam(box: Floats, left: int, top: int, shape: tuple[int, ...], width: int, height: int) -> bool:
-    """Whether the box touches a border of its tile that is not the picture's own."""
-    margin = 2.0
+    """Whether the box reaches, or nearly so, a border of its tile that is not the picture's own."""
+    margin = SEAM_SHARE * float((box[2:] - box[:2]).max())
     return bool(
         (left > 0 and box[0] < margin)
         or (top > 0 and box[1] < margin)
