@@ -36,7 +36,7 @@ _GRID_ERODE_PX = 9
 # Standard deviation, in cells, of the smoothing that takes the eyes and the mouth out of the grid.
 _GRID_SMOOTH_CELLS = 1.0
 # The outline is drawn in by this much, so that hair and background around the synthetic face stay out.
-_OUTLINE_ERODE_PX = 3
+_OUTLINE_ERODE_PX = 2
 _OUTLINE_SOFT_PX = 1.5
 _SHIFT = 4
 

@@ -30,6 +30,10 @@ _RING_SCALE = 1.35
 _SHIFT = 4
 # Triangles thinner than this many square px, or turned away, are not drawn.
 _MIN_AREA_PX = 0.02
+# Appearance px per patch px above which sampling would alias, and the least side a halved appearance may
+# have.
+_ALIASING_STEP_PX = 1.5
+_MIN_SIDE_PX = 64
 # The kinks of the piecewise affine map are smoothed by this much, px.
 _SMOOTH_PX = 0.8
 
@@ -181,6 +185,8 @@ def _triangle_table(corners: Float64Array, source_corners: Float64Array) -> Floa
 def apply_field(source_xy_px: Float32Array, appearance: _Picture, patch_size: int = CROP_SIDE_PX) -> _Picture:
     """The appearance seen through the map.
 
+    An appearance much finer than the patch is halved first, so that the result does not alias.
+
     Args:
         source_xy_px: (128, 128, 2) float32, from `warp_field`.
         appearance: (h, w, c) uint8 or float32.
@@ -194,7 +200,14 @@ def apply_field(source_xy_px: Float32Array, appearance: _Picture, patch_size: in
     if patch_size != CROP_SIDE_PX:
         size = (patch_size, patch_size)
         field = np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    picture = appearance
+    middle = source_xy_px[CROP_SIDE_PX // 4 : -CROP_SIDE_PX // 4, CROP_SIDE_PX // 4 : -CROP_SIDE_PX // 4]
+    step = float(np.median(np.abs(np.diff(middle[..., 1], axis=0)))) * CROP_SIDE_PX / patch_size
+    while step > _ALIASING_STEP_PX and min(picture.shape[:2]) >= 2 * _MIN_SIDE_PX:
+        picture = cast(_Picture, cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+        field = field * np.float32(0.5) - np.float32(0.25)
+        step /= 2.0
     seen = cv2.remap(
-        appearance, field[..., 0], field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        picture, field[..., 0], field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
     return cast(_Picture, seen)

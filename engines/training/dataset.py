@@ -1,0 +1,320 @@
+"""Training samples: what the decoder sees, and the picture it should have made of it.
+
+A person's appearance, warped to another picture of the same person, must become that picture; its face is
+never an input, only its surroundings and colour grid are. A share of the samples puts one person's
+appearance into another person's scene, as the product does; those have no true picture and are judged by
+identity, colour and seams alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from engines.face import conditioning
+from engines.face.pose import HeadPose, crop_from_mesh, head_pose
+from engines.face.template import CROP_SIDE_PX, transform_points
+from engines.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_OUTER, OVAL, mirrored
+from engines.face.warp import apply_field, warp_field
+from engines.identity import IdentityEncoder
+from engines.training import degrade
+from engines.training.pictures import Face, People, Person
+
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+UInt8Array = npt.NDArray[np.uint8]
+
+# Pixels of mouth and eyes count this much more: they are few, and they are what a viewer looks at.
+_FEATURE_WEIGHT = 3.0
+_TONES_KEPT = 512
+_REFRESH_EVERY = 3000
+
+
+@dataclass
+class Sample:
+    """One training sample, all float32; pictures are RGB in 0..1, channels first.
+
+    Attributes:
+        conditioning: (12, 128, 128), the decoder's input.
+        warp: (3, 128, 128), the warped appearance, unmasked.
+        target: (3, 128, 128), the true picture. In a cross sample only its part outside the hole means
+            anything.
+        hole: (1, 128, 128), 1 in the hole where the target is a real pixel and not padding.
+        weight: (1, 128, 128), importance of each pixel.
+        code: (128,), recognition code of the person as asked.
+        paired: (), 1 when the target shows the same person, 0 in a cross sample.
+    """
+
+    conditioning: Float32Array
+    warp: Float32Array
+    target: Float32Array
+    hole: Float32Array
+    weight: Float32Array
+    code: Float32Array
+    paired: Float32Array
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How often each kind of sample and damage comes, in 0..1."""
+
+    teacher: float = 0.65
+    cross: float = 0.2
+    other_hole: float = 0.6
+    tone_of_another: float = 0.5
+    exposure: float = 0.35
+    resolution: float = 0.5
+    matched_sharpness: float = 0.75
+    noise: float = 0.3
+    coding: float = 0.4
+    occluder: float = 0.06
+
+
+@dataclass
+class _Scene:
+    """A real crop: picture and mesh in crop px, and where the picture is no padding."""
+
+    crop: Float32Array
+    mesh: Float64Array
+    valid: UInt8Array
+
+
+class SampleMaker:
+    """Draws samples from the people. Not thread-safe; each worker has its own.
+
+    Args:
+        held_out: draw from the people that training never sees.
+    """
+
+    def __init__(
+        self,
+        people: People,
+        encoder: IdentityEncoder,
+        rng: np.random.Generator,
+        shares: Shares,
+        *,
+        held_out: bool = False,
+    ) -> None:
+        self._people, self._encoder, self._rng, self._shares = people, encoder, rng, shares
+        self._held_out = held_out
+        self._teacher, self._portraits = people.split(held_out=held_out)
+        self._tones: deque[Float32Array] = deque(maxlen=_TONES_KEPT)
+        self._made = 0
+
+    def make(self) -> Sample:
+        """The next sample."""
+        if self._made % _REFRESH_EVERY == _REFRESH_EVERY - 1:
+            self._people.refresh()
+            self._teacher, self._portraits = self._people.split(held_out=self._held_out)
+        self._made += 1
+        rng, flip = self._rng, bool(self._rng.random() < 0.5)
+        person = self._draw_person()
+        appearance = person.appearances[rng.integers(len(person.appearances))]
+        cross = rng.random() < self._shares.cross
+        host = self._draw_person() if cross else person
+        face = host.faces[rng.integers(len(host.faces))]
+        scene = self._scene(face, flip)
+        wanted = self._borrowed_motion(appearance, host, face, scene, flip) if cross else scene.mesh
+        return self._assemble(appearance, scene, wanted, flip, cross, same_picture=face is appearance)
+
+    def _draw_person(self) -> Person:
+        use_teacher = self._rng.random() < self._shares.teacher
+        group = self._teacher if (use_teacher and self._teacher) or not self._portraits else self._portraits
+        return group[self._rng.integers(len(group))]
+
+    def _scene(self, face: Face, flip: bool) -> _Scene:
+        picture, mesh = _flipped(face, flip)
+        rng = self._rng
+        turn, zoom = np.radians(rng.normal(0, 2.5)), np.exp(rng.normal(0, 0.04))
+        jitter = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        base = crop_from_mesh(mesh)
+        middle = np.array([64.0, 66.0])
+        shift = jitter @ (base[:, 2] - middle) + middle + rng.normal(0, 1.2, 2)
+        matrix = np.column_stack([jitter @ base[:, :2], shift])
+        scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+        valid = np.full(picture.shape[:2], 255, dtype=np.uint8)
+        if scale < 0.67:
+            picture, matrix_cut = _halved(picture, matrix)
+            valid = valid[::2, ::2]
+        else:
+            matrix_cut = matrix
+        side = (CROP_SIDE_PX, CROP_SIDE_PX)
+        crop = cv2.warpAffine(picture, matrix_cut, side, borderMode=cv2.BORDER_REFLECT_101)
+        known = cv2.warpAffine(valid, matrix_cut, side, borderMode=cv2.BORDER_CONSTANT)
+        return _Scene(
+            np.asarray(crop, dtype=np.float32),
+            transform_points(matrix, mesh),
+            (np.asarray(known) > 250).astype(np.uint8),
+        )
+
+    def _borrowed_motion(
+        self, appearance: Face, host: Person, face: Face, scene: _Scene, flip: bool
+    ) -> Float64Array:
+        """The appearance's own shape, with the pose and the change of expression of the host's face."""
+        own = _flipped_mesh(appearance, flip)
+        shape = head_pose(own).image_from_canonical.inverse().apply(own)
+        pose = head_pose(scene.mesh).image_from_canonical
+        if host.neutral_known:
+            calm = _flipped_mesh(host.faces[0], flip)
+            now = pose.inverse().apply(scene.mesh)
+            shape = shape + now - head_pose(calm).image_from_canonical.inverse().apply(calm)
+        return pose.apply(shape)
+
+    def _assemble(
+        self,
+        appearance: Face,
+        scene: _Scene,
+        wanted: Float64Array,
+        flip: bool,
+        cross: bool,
+        *,
+        same_picture: bool,
+    ) -> Sample:
+        rng, shares = self._rng, self._shares
+        target_mesh = self._shaken(wanted, 0.35, 0.012 + 0.02 * same_picture)
+        picture, source_mesh = _flipped(appearance, flip)
+        field = warp_field(target_mesh, source_mesh[:, :2] + rng.normal(0, 0.3, (len(source_mesh), 2)))
+        warped = np.clip(apply_field(field.source_xy_px, picture), 0.0, 1.0)
+        hole = self._hole(scene, cross)
+        outline = self._outline(field.silhouette, hole, head_pose(target_mesh))
+        warped = self._relit(warped, outline, same_picture)
+        truth, seen, warped = self._damaged(scene.crop, warped)
+        if rng.random() < shares.occluder:
+            seen = np.where(hole[..., None] > 0, seen, degrade.occlude(seen, rng))
+        grid = conditioning.colour_grid(seen, hole)
+        self._tones.append(grid[2:6, 2:6].mean(axis=(0, 1)))
+        inputs = conditioning.pack(warped, seen, hole, outline, grid, conditioning.drawing(target_mesh))
+        known = (hole & scene.valid).astype(np.float32)
+        return Sample(
+            conditioning=inputs,
+            warp=np.ascontiguousarray(warped.transpose(2, 0, 1)),
+            target=np.ascontiguousarray(truth.transpose(2, 0, 1)),
+            hole=known[None],
+            weight=_importance(wanted)[None],
+            code=appearance.code(self._encoder).astype(np.float32),
+            paired=np.float32(not cross) * np.ones((), dtype=np.float32),
+        )
+
+    def _shaken(self, mesh: Float64Array, sigma_px: float, stretch: float) -> Float64Array:
+        """Landmark noise: every point by itself, and the whole mesh a little sheared, stretched and
+        shifted.
+        """
+        rng, centre = self._rng, mesh.mean(axis=0)
+        bend = np.eye(3)
+        bend[:2, :2] += rng.normal(0, stretch, (2, 2))
+        noise = rng.normal(0, sigma_px, mesh.shape)
+        shift = np.append(rng.normal(0, 0.5, 2), 0.0)
+        return np.asarray((mesh - centre) @ bend.T + centre + noise + shift, dtype=np.float64)
+
+    def _other_shape(self, pose: HeadPose) -> Float64Array:
+        """Somebody else's face in the given pose, crop px."""
+        other = self._draw_person().faces[0].mesh_xyz_px.astype(np.float64)
+        neutral = head_pose(other).image_from_canonical.inverse().apply(other)
+        return pose.image_from_canonical.apply(neutral * self._rng.uniform(0.96, 1.12, 3))
+
+    def _hole(self, scene: _Scene, cross: bool) -> UInt8Array:
+        """The hole of the true face, often widened to that of a face of another shape."""
+        hole = conditioning.hole_mask(scene.mesh)
+        if not cross and self._rng.random() < self._shares.other_hole:
+            hole = hole | conditioning.hole_mask(self._other_shape(head_pose(scene.mesh)))
+        return hole
+
+    def _outline(self, silhouette: UInt8Array, hole: UInt8Array, pose: HeadPose) -> Float32Array:
+        """Outline of the synthetic face, sometimes cut narrower than its own silhouette."""
+        rng = self._rng
+        if rng.random() < 0.35:
+            disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+            silhouette = np.asarray(
+                cv2.erode(silhouette, disc, iterations=int(rng.integers(1, 6))), dtype=np.uint8
+            )
+        if rng.random() < 0.25:
+            other = np.clip(self._other_shape(pose)[OVAL, :2], -200, 328)
+            mask = np.zeros_like(silhouette)
+            cv2.fillPoly(mask, [np.round(other).astype(np.int32)], 255)
+            if (mask & silhouette).sum() > 0.5 * silhouette.sum():
+                silhouette = silhouette & mask
+        return conditioning.outline_mask(silhouette, hole)
+
+    def _relit(self, warped: Float32Array, outline: Float32Array, same_picture: bool) -> Float32Array:
+        rng = self._rng
+        share = outline[..., None] / max(float(outline.sum()), 1.0)
+        mean = (warped * share).sum(axis=(0, 1))
+        tone = mean * np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.05, 3)).astype(np.float32)
+        if self._tones and rng.random() < self._shares.tone_of_another:
+            tone = self._tones[rng.integers(len(self._tones))]
+        elif not same_picture and rng.random() < 0.3:
+            return warped
+        return degrade.relight(warped, rng, mean, tone).astype(np.float32)
+
+    def _damaged(
+        self, crop: Float32Array, warped: Float32Array
+    ) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """(what should come out, what the camera delivers, the appearance as it is pasted).
+
+        What is random in the damage (noise, coding) is in the camera's picture only: it cannot be foretold, and a
+        decoder that tried would blur. Sharpness goes with the frame on both sides, mostly.
+        """
+        rng, shares = self._rng, self._shares
+        truth = crop
+        if rng.random() < shares.exposure:
+            truth = degrade.draw_exposure(rng)(truth)
+        if rng.random() < shares.resolution:
+            loss = degrade.draw_resolution_loss(rng)
+            truth = loss(truth)
+            if rng.random() < shares.matched_sharpness:
+                warped = loss(warped)
+        seen = truth
+        if rng.random() < shares.noise:
+            seen = degrade.add_sensor_noise(seen, rng)
+        if rng.random() < shares.coding:
+            seen = degrade.draw_coding(rng)(seen)
+        return (
+            np.clip(truth, 0, 1).astype(np.float32),
+            np.clip(seen, 0, 1).astype(np.float32),
+            np.clip(warped, 0, 1).astype(np.float32),
+        )
+
+
+def _halved(picture: Float32Array, matrix: Float64Array) -> tuple[Float32Array, Float64Array]:
+    """Picture at half size, and the matrix that cuts the same crop out of it."""
+    small = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    linear = matrix[:, :2] * 2.0
+    return np.asarray(small, dtype=np.float32), np.column_stack(
+        [linear, matrix[:, 2] + matrix[:, :2] @ (0.5, 0.5)]
+    )
+
+
+def _flipped_mesh(face: Face, flip: bool) -> Float64Array:
+    mesh = face.mesh_xyz_px.astype(np.float64)
+    # The width only shifts the mesh, and whoever asks for the mesh alone looks at its shape alone.
+    return np.asarray(mirrored(mesh, 0), dtype=np.float64) if flip else mesh
+
+
+def _flipped(face: Face, flip: bool) -> tuple[Float32Array, Float64Array]:
+    picture = face.picture_f32()
+    mesh = face.mesh_xyz_px.astype(np.float64)
+    if not flip:
+        return picture, mesh
+    return np.ascontiguousarray(picture[:, ::-1]), np.asarray(
+        mirrored(mesh, picture.shape[1]), dtype=np.float64
+    )
+
+
+def _importance(mesh: Float64Array) -> Float32Array:
+    mask = np.zeros((CROP_SIDE_PX, CROP_SIDE_PX), dtype=np.float32)
+    for curve in (LIPS_OUTER, EYE_LEFT, EYE_RIGHT):
+        cv2.fillPoly(mask, [np.round(np.clip(mesh[curve, :2], -200, 328)).astype(np.int32)], 1.0)
+    mask = np.asarray(cv2.dilate(mask, np.ones((5, 5), np.uint8)), dtype=np.float32)
+    return np.asarray(1.0 + (_FEATURE_WEIGHT - 1.0) * mask, dtype=np.float32)
+
+
+def batches(maker: SampleMaker, size: int) -> Iterator[dict[str, Float32Array]]:
+    """Endless batches: each field of `Sample` stacked over `size` samples."""
+    while True:
+        drawn = [maker.make() for _ in range(size)]
+        yield {item.name: np.stack([getattr(s, item.name) for s in drawn]) for item in fields(Sample)}
