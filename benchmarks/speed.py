@@ -13,8 +13,10 @@ import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -38,14 +40,14 @@ def count_frames(clip: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
-def measure(clip: Path, rounds: int, peers: Path | None, folder: Path) -> list[dict[str, object]]:
+def measure(clip: Path, rounds: int, peers: Path | None, folder: Path) -> list[dict[str, Any]]:
     """One row per way of doing it."""
     with av.open(str(clip)) as container:
         stream = container.streams.video[0]
         width, height = stream.width, stream.height
     frames = count_frames(clip)
     ours = [sys.executable, "-m", "benchmarks.run_ours", str(clip)]
-    commands: dict[str, list[str]] = {
+    commands: dict[str, Sequence[str]] = {
         "floor": [sys.executable, "-m", "benchmarks.floor", str(clip), str(folder / "floor.mp4")],
         "ours": [*ours, str(folder / "ours.mp4"), "--preset", "veryfast", "--crf", "18"],
     }
@@ -74,7 +76,7 @@ def measure(clip: Path, rounds: int, peers: Path | None, folder: Path) -> list[d
     return rows
 
 
-def markdown(rows: list[dict[str, object]]) -> str:
+def markdown(rows: list[dict[str, Any]]) -> str:
     lines = [
         "| clip | size | frames | way | frames/s | of the floor | user s | system s | peak MiB |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -94,7 +96,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=None)
     arguments = parser.parse_args()
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for clip in arguments.clips:
             rows += measure(clip, arguments.rounds, arguments.peers, Path(folder))

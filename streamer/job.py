@@ -139,8 +139,12 @@ class JobRunner:
             InputError, OutputError: one clear line; nothing is left at the output path.
             Cancelled: `cancel` was set.
         """
-        if resume and _is_complete(output_path):
-            return JobResult(input_path, output_path, skipped=True)
+        if resume and output_path.exists():
+            if _is_complete(output_path):
+                return JobResult(input_path, output_path, skipped=True)
+            raise OutputError(
+                f"{output_path} exists but is no complete output of veilstream; remove it or use --overwrite"
+            )
         _check_paths(input_path, output_path, overwrite=overwrite)
         start = time.perf_counter()
         result = JobResult(input_path, output_path, input_sha256=_input_sha256(input_path))
@@ -166,6 +170,7 @@ class JobRunner:
         rendering = self._toolkit.new_renderer(f"sha256:{result.input_sha256[:16]}")
         renderer, keeper = rendering if rendering is not None else (None, None)
         recorder = JobRecorder()
+        denied_before = self._toolkit.denied_detections
         with open_sink(
             result.output_path,
             source.stream_info,
@@ -186,6 +191,11 @@ class JobRunner:
             pipeline.run()
             sink.finish()
             result.notices = [*source.notices, *sink.notices]
+        if denied := self._toolkit.denied_detections - denied_before:
+            result.notices.append(
+                f"{denied} detections were not covered: three other looks saw no face there "
+                "(--cover-doubtful covers them)"
+            )
         result.stage_seconds = pipeline.seconds
         result.coverage = recorder.coverage()
         result.mot_lines = recorder.mot_lines()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,14 +18,13 @@ from calibration.mechanisms import CodebookMechanism, DiscreteMechanism, Uniform
 from engines.backends import BackendName, open_engine
 from engines.contract import Engine, EngineInfo
 from engines.decoder import FaceDecoder
-from engines.detectors import Detection, FaceDetector, create_detector, detect_tiled
-from engines.detectors.doubt import DoubtingDetector
+from engines.detectors import FaceDetector, create_detector, detect_tiled
+from engines.detectors.doubt import Detect, DoubtingDetector
 from engines.guard import GuardedEngine
 from engines.identity import IdentityEncoder
 from engines.landmarks import FaceMesh
 from engines.zoo.registry import entry, model_path, open_model
 from streamer.errors import SettingsError
-from streamer.frame import UInt8Array
 from streamer.identity import IdentityKeeper
 from streamer.render.renderer import SyntheticRenderer
 from streamer.settings import AnonymizeSettings, DetectorName, MechanismName, PrivacySettings, ReplaceWith
@@ -70,6 +68,11 @@ class Toolkit:
         # Without a key each run is a session of its own; with one, the same input gets the same draws again.
         self._session = secrets.token_hex(8) if self._key is None else "keyed"
 
+    @property
+    def denied_detections(self) -> int:
+        """Detections that three other looks denied, so far; see `engines.detectors.doubt`."""
+        return self.detect.denied if isinstance(self.detect, DoubtingDetector) else 0
+
     def new_renderer(self, stream: str) -> tuple[SyntheticRenderer, IdentityKeeper] | None:
         """A renderer with its own tracks for one stream; None when no synthetic faces were asked for."""
         tools = self.synthetic
@@ -111,10 +114,10 @@ class Toolkit:
             }
         return described
 
-    def _open_detect(self) -> Callable[[UInt8Array], Sequence[Detection]]:
+    def _open_detect(self) -> Detect:
         settings = self.settings.analysis
         detector = self._detector(settings.detector, settings.continue_threshold)
-        detect: Callable[[UInt8Array], Sequence[Detection]] = detector.detect
+        detect: Detect = detector.detect
         if settings.tiles:
             detect = partial(detect_tiled, detector)
         if settings.cover_doubtful:

@@ -35,6 +35,9 @@ class DoubtingDetector:
         again: the same detector on a single picture, for the half-size look.
         other: another detector, with a low threshold.
         mesh: dense landmark model.
+
+    Attributes:
+        denied: how many detections were given up so far.
     """
 
     def __init__(self, detect: Detect, again: FaceDetector, other: FaceDetector, mesh: FaceMesh) -> None:
@@ -42,6 +45,7 @@ class DoubtingDetector:
         self._again = again
         self._other = other
         self._mesh = mesh
+        self.denied = 0
 
     def __call__(self, picture_rgb_u8: PictureU8) -> list[Detection]:
         """Faces in (H, W, 3) uint8 RGB. Raises EngineError as the detector does; a failed second look keeps all."""
@@ -50,6 +54,7 @@ class DoubtingDetector:
         if not doubted:
             return found
         denied = self._denied(picture_rgb_u8, doubted)
+        self.denied += len(denied)
         return [item for item in found if not any(item is other for other in denied)]
 
     def _denied(self, picture_rgb_u8: PictureU8, doubted: list[Detection]) -> list[Detection]:
