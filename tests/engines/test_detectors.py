@@ -13,8 +13,10 @@ import pytest
 
 from engines.detectors import DETECTORS, create_detector, detect_tiled
 from engines.detectors.base import Detection, FaceDetector, InputBuffer, finish, suppress
+from engines.detectors.centerface import CenterFaceDetector
 from engines.detectors.retinaface import RetinaFaceDetector, anchors_px
 from engines.detectors.tiling import tile_starts
+from engines.detectors.yunet import YuNetDetector
 from engines.errors import EngineError
 
 OWN = ("retinaface", "yunet", "centerface")
@@ -102,16 +104,37 @@ def test_a_low_threshold_gives_more(people: Any, scene_of: Any) -> None:
     assert all(score >= 0.05 for score in scores)
 
 
-def test_channel_order_matters() -> None:
-    """RGB in; the buffer holds what each model was trained on."""
-    red = np.zeros((4, 4, 3), np.uint8)
-    red[..., 0] = 200
-    bgr = InputBuffer(32, (104.0, 117.0, 123.0), bgr=True).fill(red)
-    rgb = InputBuffer(32, (0.0, 0.0, 0.0), bgr=False).fill(red)
-    assert bgr.shape == rgb.shape == (1, 3, 32, 32)
-    assert bgr[0, :, 0, 0].tolist() == [-104.0, -117.0, 77.0]
-    assert rgb[0, :, 0, 0].tolist() == [200.0, 0.0, 0.0]
-    assert not bgr[0, :, 4:].any()
+def test_the_buffer_is_clean_around_a_smaller_picture() -> None:
+    buffer = InputBuffer(32, (1.0, 2.0, 3.0), bgr=True)
+    first = buffer.fill(np.full((32, 64, 3), 200, np.uint8))
+    second = buffer.fill(np.full((20, 40, 3), 7, np.uint8))
+    assert second is first
+    assert np.array_equal(second[0, :, 0, 0], [6.0, 5.0, 4.0])
+    assert not second[..., 20:, :].any()
+    assert not second[..., 40:].any()
+
+
+@pytest.mark.parametrize(
+    ("detector_class", "pixel"),
+    [
+        (RetinaFaceDetector, [30 - 104, 20 - 117, 10 - 123]),
+        (YuNetDetector, [30, 20, 10]),
+        (CenterFaceDetector, [10, 20, 30]),
+    ],
+)
+def test_each_model_sees_the_channels_it_was_trained_on(
+    detector_class: Any, pixel: list[int], stub_engine: Any
+) -> None:
+    seen: list[Any] = []
+
+    def look(inputs: Any) -> dict[str, Any]:
+        seen.extend(inputs.values())
+        return {}
+
+    picture = np.full((32, 32, 3), (10, 20, 30), np.uint8)
+    with pytest.raises(EngineError, match="no output"):
+        detector_class(stub_engine(look)).detect(picture)
+    assert seen[0][0, :, 5, 5].tolist() == pixel
 
 
 @pytest.mark.parametrize(
