@@ -29,7 +29,7 @@ from streamer.render.compositor import Compositor
 from streamer.settings import ReplaceWith
 from streamer.sink import open_sink
 from streamer.source import open_source
-from streamer.source.opening import is_cover
+from streamer.source.opening import LENIENT_TAGS, is_cover
 from streamer.source.orientation import clockwise_turn, display_matrix_of
 
 _FIRST_COLUMNS = ("file", "result", "codec", "frames", "kept", "differs")
@@ -69,7 +69,7 @@ def facts_of(path: Path) -> FileFacts:
     """Read a whole file."""
     pts: list[Fraction] = []
     first: av.VideoFrame | None = None
-    with av.open(str(path), metadata_errors="replace") as container:
+    with av.open(str(path), **LENIENT_TAGS) as container:
         stream = next(item for item in container.streams.video if not is_cover(item))
         stream.thread_type = "AUTO"
         for packet in container.demux(stream):
@@ -104,7 +104,7 @@ def facts_of(path: Path) -> FileFacts:
 
 
 def _read_side_streams(path: Path, facts: FileFacts) -> None:
-    with av.open(str(path), metadata_errors="replace") as container:
+    with av.open(str(path), **LENIENT_TAGS) as container:
         streams = [*container.streams.audio, *container.streams.subtitles]
         digests = {item.index: hashlib.sha256() for item in streams}
         stamps: dict[int, list[Fraction | None]] = {item.index: [] for item in streams}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -11,6 +12,10 @@ from av.video.stream import VideoStream
 from streamer.errors import InputError
 from streamer.redact import reason_of
 
+# Tags in another encoding must not keep a file from being read. PyAV 19 replaces what it cannot decode by itself.
+LENIENT_TAGS: dict[str, Any] = (
+    {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+)
 _NOT_VIDEO = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 
 
@@ -35,7 +40,8 @@ def open_container(path: Path) -> InputContainer:
     check_readable(path)
     try:
         # The absolute path keeps a name like "a:b.mp4" from being taken for a protocol.
-        return av.open(str(path.absolute()), "r", metadata_errors="replace")
+        container: InputContainer = av.open(str(path.absolute()), "r", **LENIENT_TAGS)
+        return container
     except (av.error.FFmpegError, OSError, ValueError, EOFError) as error:
         if _starts_like_mp4(path):
             raise InputError(

@@ -19,9 +19,10 @@ def side_data_of(frame: av.VideoFrame) -> dict[str, bytes]:
     itself, such as Exif.
     """
     try:
-        # Typed as a Mapping, but it iterates over its values.
+        # By number: iterating gives values before PyAV 19, and keys from then on.
         entries: Any = frame.side_data
-        return {item.type.name: bytes(memoryview(item)) for item in entries}
+        items = [entries[index] for index in range(len(entries))]
+        return {item.type.name: bytes(memoryview(item)) for item in items}
     except ValueError:
         return {}
 
