@@ -31,13 +31,14 @@ from calibration.scenes import SCENES, Cutout, make_scene
 from engines.detectors import DETECTORS, FaceDetector, create_detector, detect_tiled
 from engines.zoo.registry import model_path
 from streamer.analysis import Analyzer, AnalyzerSettings, DetectionCadence, frames_for
-from streamer.frame import AnalyzedFrame, Frame, StreamGeometry
+from streamer.frame import AnalyzedFrame, FaceSource, Frame, StreamGeometry
 from streamer.planes import analysis_picture
 
 _COUNTED_VISIBLE = 0.4
 _COVERED_MASK = 0.9
 _COVERED_BOX = 0.75
 _PEOPLE = 24
+_HOLD_SECONDS = 0.4
 
 
 @dataclass
@@ -137,7 +138,7 @@ class Examiner:
         analyzer = Analyzer(
             (lambda picture: detect_tiled(self._detector, picture)) if self._tiles else self._detector.detect,
             lambda frame: analysis_picture(frame.video, frame.geometry),
-            AnalyzerSettings(depth_frames=frames, hold_frames=frames),
+            AnalyzerSettings(depth_frames=frames, hold_frames=frames_for(_HOLD_SECONDS, frames_per_second)),
             cadence=DetectionCadence(self._interval),
         )
         waiting: list[tuple[Shot, list[npt.NDArray[np.float32]]]] = []
@@ -179,6 +180,9 @@ class _Judge:
             if not overlaps or max(overlaps) < 0.5:
                 continue
             face = item.faces[int(np.argmax(overlaps))]
+            # A guessed box may lie over somebody else for a moment; whom a track follows is told by detections.
+            if face.source is not FaceSource.DETECTED:
+                continue
             rivals = [_iou(face.box_xyxy_px, other.box_xyxy_px) for other in shot.faces if other is not truth]
             if rivals and max(rivals) > 0.6 * max(overlaps):
                 continue

@@ -48,8 +48,9 @@ def distance(first: Float32Array, second: Float32Array) -> float:
     Luma is compared by the contrast-structure term of SSIM (Wang et al., 2004), which its mean does not enter
     (one person in changing light stays one person), and chroma as it is.
     """
-    luma, other = first[..., 0] - first[..., 0].mean(), second[..., 0] - second[..., 0].mean()
-    energy = float((luma * luma).mean() + (other * other).mean())
-    structure = (2.0 * float((luma * other).mean()) + _LUMA_NOISE) / (energy + _LUMA_NOISE)
-    chroma = float(np.abs(first[..., 1:] - second[..., 1:]).mean()) / _CHROMA_SCALE
+    luma = first[..., 0].ravel() - np.float32(first[..., 0].sum() / SIDE_PX**2)
+    other = second[..., 0].ravel() - np.float32(second[..., 0].sum() / SIDE_PX**2)
+    noise = _LUMA_NOISE * SIDE_PX**2
+    structure = (2.0 * float(luma @ other) + noise) / (float(luma @ luma) + float(other @ other) + noise)
+    chroma = float(np.abs(first[..., 1:] - second[..., 1:]).sum()) / (2 * SIDE_PX**2 * _CHROMA_SCALE)
     return 0.5 * (1.0 - structure) + 0.5 * min(chroma, 2.0)

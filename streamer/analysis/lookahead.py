@@ -20,13 +20,23 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from streamer.analysis.boxes import area, as_box, clipped, share_inside
+import numpy as np
+
+from streamer.analysis.boxes import (
+    Float64Array,
+    as_box,
+    clipped,
+    drawn_to_border,
+    face_size,
+    share_inside,
+)
 from streamer.analysis.observation import Observation
 from streamer.analysis.path import Guess, TrackPath
 from streamer.frame import AnalyzedFrame, FaceSource, Frame, TrackedFace
 
 _COVERED_SHARE = 0.7
 _SHOTS_KEPT = 1000
+_BORDER_REACH = 0.12
 
 
 @dataclass(slots=True)
@@ -133,7 +143,7 @@ class LookAhead:
         candidates = []
         for track_id, path in self._paths.items():
             guess = self._guess(path, waiting)
-            box = None if guess is None else clipped(guess.box_xyxy_px, size)
+            box = None if guess is None else _inside(guess.box_xyxy_px, size)
             if guess is not None and box is not None:
                 face = TrackedFace(track_id, as_box(box), guess.score, guess.source, guess.points_xy_px)
                 candidates.append(_Candidate(face, guess))
@@ -179,6 +189,13 @@ class LookAhead:
         return gone
 
 
+def _inside(box_xyxy_px: Float64Array, size: tuple[int, int]) -> Float64Array | None:
+    """What of the box to cover in a picture of `size`, up to its border where it ends close to it."""
+    if clipped(box_xyxy_px, size) is None:
+        return None
+    return clipped(drawn_to_border(box_xyxy_px, size, _BORDER_REACH * float(face_size(box_xyxy_px))), size)
+
+
 def _without_covered(candidates: list[_Candidate]) -> list[TrackedFace]:
     """Drop guessed faces that lie mostly under an observed face of another track.
 
@@ -186,15 +203,14 @@ def _without_covered(candidates: list[_Candidate]) -> list[TrackedFace]:
     Guesses are judged by their box before growth, so that a box grown large in doubt does not escape for its
     size alone.
     """
-    sure = [item for item in candidates if item.face.source is FaceSource.DETECTED]
-    kept = []
-    for item in candidates:
-        if (
-            item.face.source in (FaceSource.HELD, FaceSource.BACKFILLED)
-            and float(area(item.guess.core_xyxy_px)) > 0
-        ):
-            shares = [share_inside(item.guess.core_xyxy_px, other.face.box_xyxy_px)[0, 0] for other in sure]
-            if shares and max(shares) >= _COVERED_SHARE:
-                continue
-        kept.append(item.face)
-    return kept
+    sure = [item.face.box_xyxy_px for item in candidates if item.face.source is FaceSource.DETECTED]
+    guessed = [item for item in candidates if item.face.source in (FaceSource.HELD, FaceSource.BACKFILLED)]
+    if not sure or not guessed:
+        return [item.face for item in candidates]
+    shares = share_inside(np.stack([item.guess.core_xyxy_px for item in guessed]), np.stack(sure))
+    hidden = {
+        item.face.track_id
+        for item, share in zip(guessed, shares.max(axis=1), strict=True)
+        if share >= _COVERED_SHARE
+    }
+    return [item.face for item in candidates if item.face.track_id not in hidden]

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from streamer.analysis.boxes import BoxArray, Float64Array, centre, face_size, from_centre, sides
+from streamer.analysis.boxes import BoxArray, Float64Array, centre, from_centre, sides
 
 _MEASUREMENT_WIDTHS = 0.06
 _FIRST_SPEED_WIDTHS_PER_SECOND = 2.5
@@ -25,13 +25,14 @@ class FaceMotion:
     Attributes:
         centre_xy_px, velocity_xy_px: (2,) float64, px and px per second.
         sides_px: (2,) float64.
+        last_centre_xy_px: (2,) float64, middle of the last detection.
     """
 
     def __init__(self, box_xyxy_px: BoxArray) -> None:
         self.centre_xy_px: Float64Array = centre(box_xyxy_px)
         self.velocity_xy_px: Float64Array = np.zeros(2)
         self.sides_px: Float64Array = sides(box_xyxy_px)
-        self._last_centre_xy_px: Float64Array = self.centre_xy_px.copy()
+        self.last_centre_xy_px: Float64Array = self.centre_xy_px.copy()
         # One 2x2 covariance for both axes: their noise is the same by construction.
         self._covariance: Float64Array = np.diag([_MEASUREMENT_WIDTHS**2, _FIRST_SPEED_WIDTHS_PER_SECOND**2])
 
@@ -56,18 +57,6 @@ class FaceMotion:
         noise = _ACCELERATION_PSD * np.array([[step**3 / 3.0, step**2 / 2.0], [step**2 / 2.0, step]])
         self._covariance = forward @ self._covariance @ forward.T + noise
 
-    def distance_widths(self, boxes_xyxy_px: BoxArray) -> Float64Array:
-        """Distance of each of (N, 4) from the predicted place or, at a small charge, from the last seen one.
-
-        People stop and turn faster than a filter believes; the charge keeps prediction first.
-        """
-        centres = centre(np.asarray(boxes_xyxy_px).reshape(-1, 4))
-        unit = np.minimum(face_size(np.asarray(boxes_xyxy_px).reshape(-1, 4)), 1.5 * self.size_px)
-        unit = (unit + self.size_px) / 2.0
-        from_predicted = np.linalg.norm(centres - self.centre_xy_px, axis=1) / unit
-        from_last = np.linalg.norm(centres - self._last_centre_xy_px, axis=1) / unit + 0.1
-        return np.asarray(np.minimum(from_predicted, from_last))
-
     def correct(self, box_xyxy_px: BoxArray) -> None:
         """Take in a detection."""
         innovation = centre(box_xyxy_px) - self.centre_xy_px
@@ -76,4 +65,4 @@ class FaceMotion:
         self.velocity_xy_px = self.velocity_xy_px + gain[1] * innovation
         self._covariance = (np.eye(2) - np.outer(gain, [1.0, 0.0])) @ self._covariance
         self.sides_px = self.sides_px + _SIZE_BLEND * (sides(box_xyxy_px) - self.sides_px)
-        self._last_centre_xy_px = centre(box_xyxy_px)
+        self.last_centre_xy_px = centre(box_xyxy_px)

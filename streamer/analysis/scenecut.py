@@ -67,9 +67,14 @@ class SceneCutDetector:
         if not self._earlier:
             self._earlier.append(small)
             return False
-        change = min(_change(small, earlier) for earlier in reversed(self._earlier))
+        limit = max(self._minimum_change, self._rise * self._usual_change)
+        change = 1.0
+        for earlier in reversed(self._earlier):
+            change = min(change, _change(small, earlier))
+            if change <= limit:
+                break
         self.last_change = change
-        cut = change > max(self._minimum_change, self._rise * self._usual_change)
+        cut = change > limit
         if cut:
             self._earlier.clear()
             self._usual_change = 0.0

@@ -10,14 +10,12 @@ person who gets a second synthetic identity costs budget, two people who exchang
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from streamer.analysis.boxes import Float64Array, face_size, iou
+from streamer.analysis.association import IMPOSSIBLE, costs, looks_replaced, match
 from streamer.analysis.contact import (
     contact_between,
     is_still_owner,
@@ -28,15 +26,9 @@ from streamer.analysis.motion import FaceMotion
 from streamer.analysis.observation import Observation, without_duplicates
 from streamer.analysis.track import Track
 
-_FAR = 1e6
-_BASE_GATE_WIDTHS = 0.5
-_WIDEST_GATE_WIDTHS = 2.5
-_TOUCHING_IOU = 0.3
 _AMBIGUOUS_COST = 0.15
 _UNSURE_GATE_SHARE = 0.6
 _THUMBNAIL_BLEND = 0.3
-_NEAR_COST = 1.0
-_LOST_LOOK_LIMIT = 0.3
 
 
 @dataclass(slots=True)
@@ -149,7 +141,7 @@ class Tracker:
             if track.track_id in matches:
                 continue
             rest = [item for item in sure if id(item) not in taken]
-            if any(self._looks_replaced(track, item, time_seconds) for item in rest):
+            if any(looks_replaced(track, item, time_seconds) for item in rest):
                 self._end(track, result)
         for track in self._exchangeable(matches, time_seconds):
             matches.pop(track.track_id, None)
@@ -161,47 +153,8 @@ class Tracker:
     ) -> dict[int, Observation]:
         if not tracks or not items:
             return {}
-        costs = np.stack([self._costs(track, items, time_seconds, gate_share) for track in tracks])
-        # Near pairs first, where staying unmatched costs no more than a doubtful match: else the assignment
-        # would push a face that is plainly here to another track, to find that one a match as well.
-        pairs = _assigned(np.minimum(costs, _NEAR_COST), below=_NEAR_COST)
-        left = costs.copy()
-        for row, column in pairs:
-            left[row, :] = left[:, column] = _FAR
-        pairs += _assigned(left, below=_FAR)
+        pairs = match(costs(tracks, items, time_seconds, gate_share))
         return {tracks[row].track_id: items[column] for row, column in pairs}
-
-    def _costs(
-        self, track: Track, items: list[Observation], time_seconds: float, gate_share: float
-    ) -> Float64Array:
-        """Cost of giving each item to the track:
-
-        Widths of distance + log size ratio + appearance; or _FAR.
-        """
-        boxes = np.stack([item.box_xyxy_px for item in items])
-        apart = track.motion.distance_widths(boxes)
-        ratio = np.abs(np.log(face_size(boxes) / track.motion.size_px))
-        unseen_seconds = time_seconds - track.seen_seconds
-        gate = gate_share * min(_BASE_GATE_WIDTHS + 3.0 * track.motion.spread_widths, _WIDEST_GATE_WIDTHS)
-        near = (apart <= gate) | (iou(track.motion.box_xyxy_px, boxes)[0] >= _TOUCHING_IOU)
-        near &= ratio <= math.log(1.7) + 0.5 * unseen_seconds
-        costs = np.where(near, apart + ratio, _FAR)
-        for position in np.flatnonzero(near).tolist():
-            look = track.look_distance(items[position])
-            if look is None:
-                continue
-            limit = look_limit(unseen_seconds, lost=track.missed > 0, far=bool(apart[position] > 1.0))
-            costs[position] = costs[position] + look if look <= limit else _FAR
-        return np.asarray(costs)
-
-    def _looks_replaced(self, track: Track, item: Observation, time_seconds: float) -> bool:
-        """True when an item sits where the track should be and looks like somebody else."""
-        look = track.look_distance(item)
-        if look is None or look <= look_limit(
-            time_seconds - track.seen_seconds, lost=track.missed > 0, far=False
-        ):
-            return False
-        return float(track.motion.distance_widths(item.box_xyxy_px)[0]) < _BASE_GATE_WIDTHS
 
     def _exchangeable(self, matches: dict[int, Observation], time_seconds: float) -> list[Track]:
         """Tracks whose detection another track could claim almost as well, and appearance does not decide.
@@ -212,20 +165,23 @@ class Tracker:
             return []
         items = list(matches.values())
         column = {track_id: position for position, track_id in enumerate(matches)}
-        costs = np.stack([self._costs(track, items, time_seconds, 1.0) for track in self._tracks])
+        cost = costs(self._tracks, items, time_seconds)
+        claimed = cost < IMPOSSIBLE
+        if claimed.sum() == len(items):
+            return []
         doubtful: list[Track] = []
         for row, owner in enumerate(self._tracks):
             place = column.get(owner.track_id)
             if place is None:
                 continue
-            for rival_row in np.flatnonzero(costs[:, place] < _FAR).tolist():
+            for rival_row in np.flatnonzero(claimed[:, place]).tolist():
                 rival = self._tracks[rival_row]
                 if rival is owner or rival.track_id in owner.contacts or not owner.was_seen_beside(rival):
                     continue
                 rivals = column.get(rival.track_id)
-                gain = costs[rival_row, place] - costs[row, place]
+                gain = cost[rival_row, place] - cost[row, place]
                 if rivals is not None:
-                    gain += costs[row, rivals] - costs[rival_row, rivals]
+                    gain += cost[row, rivals] - cost[rival_row, rivals]
                 pair = (items[place], None if rivals is None else items[rivals])
                 if gain <= _AMBIGUOUS_COST and not is_swap_excluded(owner, rival, pair, deep=True):
                     doubtful += [track for track in (owner, rival) if track not in doubtful]
@@ -262,23 +218,3 @@ class Tracker:
             for track in (first, second):
                 matches.pop(track.track_id, None)
                 self._end(track, result)
-
-
-def look_limit(unseen_seconds: float, *, lost: bool, far: bool) -> float:
-    """Largest appearance distance at which a detection may continue a track.
-
-    Measured on clips: the same face differs by .02 (median) to .34 (worst) from one frame to the next, and by
-    .2 to .46 (95th percentile) after a second; two people differ by .18 to .6, .43 in the median. A track
-    that was not seen in between (`lost`) is found again only if it looks much the same, because anybody may
-    have come instead.
-    """
-    if lost:
-        return _LOST_LOOK_LIMIT
-    return min((0.3 if far else 0.45) + 0.4 * unseen_seconds, 0.6)
-
-
-def _assigned(costs: Float64Array, *, below: float) -> list[tuple[int, int]]:
-    """Pairs (row, column) of the cheapest assignment that cost less than `below`."""
-    rows, columns = linear_sum_assignment(costs)
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return [(row, column) for row, column in pairs if costs[row, column] < below]

@@ -137,6 +137,12 @@ def test_boxes_are_clipped_and_dropped_outside(make_frame: MakeFrame) -> None:
     assert [item.faces for item in gone] == [[], [], []]
 
 
+def test_a_box_that_ends_just_short_of_the_border_reaches_it(make_frame: MakeFrame) -> None:
+    frames = run(make_frame, {0: {1: face(23, 337)}, 1: {1: face(40, 320)}}, count=2)
+    assert box_at(frames, 0)[[0, 3]].tolist() == [-0.5, 359.5]
+    assert 15 < box_at(frames, 1)[0] < 20
+
+
 def test_held_face_under_another_track_is_not_painted_twice(make_frame: MakeFrame) -> None:
     frames = run(make_frame, {5: {1: face(100)}, **{t: {2: face(102)} for t in range(6, 12)}}, hold=5)
     assert [[found.track_id for found in frames[t].faces] for t in range(6, 11)] == [[2]] * 5
