@@ -10,6 +10,16 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
+# Frames that wait must not fill the memory: a 4K frame of 10 bits takes 25 MB, and a job holds several queues.
+_QUEUE_BYTES = 64_000_000
+
+
+def frames_that_fit(wanted: int, width: int, height: int, bits: int) -> int:
+    """How many frames of a size a queue may hold: what is wanted, fewer of large ones, at least 2."""
+    frame_bytes = width * height * 1.5 * (1 if bits == 8 else 2)
+    return max(2, min(wanted, int(_QUEUE_BYTES / frame_bytes)))
+
+
 class BoundedQueue(Generic[T]):
     """One writer, one reader. Ends, and failures, travel across in both directions.
 

@@ -11,7 +11,7 @@ import av
 from av.container import OutputContainer
 
 from streamer.errors import OutputError, VeilstreamError
-from streamer.queues import BoundedQueue
+from streamer.queues import BoundedQueue, frames_that_fit
 from streamer.redact import reason_of
 from streamer.render.compositor import AnonymizedFrame
 from streamer.settings import EncodeSettings
@@ -36,7 +36,7 @@ class VideoSink(FrameSink):
         output: path to write; its ending decides the container.
         info: of the source whose frames will be written.
         copy_from: the input, for its sound; None writes the picture alone.
-        queue_frames: frames that wait for the encoder before `write` does.
+        queue_frames: frames that wait for the encoder before `write` does; fewer of large ones.
 
     Raises:
         OutputError, SettingsError: the output cannot be written there, or not with these settings.
@@ -70,7 +70,9 @@ class VideoSink(FrameSink):
             )
         if info.has_cover_picture:
             self.notices.append("cover picture left out: it may show a face")
-        self._queue: BoundedQueue[AnonymizedFrame] = BoundedQueue(queue_frames)
+        self._queue: BoundedQueue[AnonymizedFrame] = BoundedQueue(
+            frames_that_fit(queue_frames, info.width, info.height, info.bit_depth)
+        )
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="veilstream-encode", daemon=True)
         self._thread.start()

@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from streamer.errors import InputError
 from streamer.frame import Frame, StreamGeometry
 from streamer.planes import planar_equivalent
+from streamer.queues import frames_that_fit
 from streamer.redact import reason_of
 from streamer.source.base import VideoSource
 from streamer.source.decode_thread import DecodeThread
@@ -34,7 +35,7 @@ class VideoFileSource(VideoSource):
 
     Args:
         threads: decoder threads; 0 lets FFmpeg choose.
-        queue_frames: frames decoded ahead.
+        queue_frames: frames decoded ahead; fewer of large ones.
 
     Raises:
         InputError: missing, empty, unreadable, no video track, or nothing in it decodes.
@@ -81,7 +82,9 @@ class VideoFileSource(VideoSource):
     def __iter__(self) -> Iterator[Frame]:
         if self._thread is not None:
             raise RuntimeError("a source can be iterated only once")
-        self._thread = DecodeThread(self._frames(), self._queue_frames)
+        info = self.stream_info
+        capacity = frames_that_fit(self._queue_frames, info.width, info.height, info.bit_depth)
+        self._thread = DecodeThread(self._frames(), capacity)
         return iter(self._thread)
 
     def close(self) -> None:

