@@ -32,6 +32,7 @@ class DetectorName(str, Enum):
     RETINAFACE = "retinaface"
     YUNET = "yunet"
     CENTERFACE = "centerface"
+    RETINA_FACE_PACKAGE = "retina-face-package"
 
 
 class PrivacySettings(BaseModel):

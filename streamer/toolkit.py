@@ -57,6 +57,7 @@ class Toolkit:
         self._threads = settings.threads or os.cpu_count() or 1
         self._infos: list[dict[str, Any]] = []
         self._engines: list[Engine] = []
+        self._detectors: list[FaceDetector] = []
         self._mesh_engine = self._open("face-mesh", "landmarks")
         self.detect = self._open_detect()
         self.ledger: Ledger = MemoryLedger()
@@ -93,8 +94,8 @@ class Toolkit:
 
     def close(self) -> None:
         """Let go of the engines."""
-        for engine in self._engines:
-            engine.close()
+        for part in (*self._detectors, *self._engines):
+            part.close()
 
     def describe(self) -> dict[str, Any]:
         """Models and privacy of the job, for the report."""
@@ -136,6 +137,7 @@ class Toolkit:
             timeout_seconds=self.settings.engine_timeout_seconds,
         )
         self._note(name.value, "detector", detector.describe())
+        self._detectors.append(detector)
         return detector
 
     def _open_synthetic(self, privacy: PrivacySettings) -> SyntheticTools:

@@ -13,8 +13,8 @@ from streamer.frame import Float32Array, Float64Array
 from streamer.render.compositor import FallbackReason
 
 MINIMUM_SIDE_PX = 20.0
-# Raw presence scores: clear faces score 35 and more, shirts and walls below 0 (docs/benchmarks.md).
-PRESENCE_ENTER, PRESENCE_KEEP = 14.0, 7.0
+# Raw presence scores: faces from 2.5 up (clear ones above 30), false detections below -2 (docs/models).
+PRESENCE_ENTER, PRESENCE_KEEP = 3.0, 0.0
 YAW_ENTER_RADIANS, YAW_KEEP_RADIANS = np.radians(52.0), np.radians(60.0)
 PITCH_ENTER_RADIANS, PITCH_KEEP_RADIANS = np.radians(38.0), np.radians(45.0)
 # Share of a box's size by which the mesh's centre may be off, and by which its size may differ.
