@@ -204,7 +204,7 @@ class JobRunner:
     def _analyzer(self, source: VideoSource) -> Analyzer:
         settings = self._settings.analysis
         rate = float(source.stream_info.frame_rate or DEFAULT_FRAMES_PER_SECOND)
-        long_side_px = settings.long_side_px
+        long_side_px = self._toolkit.picture_side_px
         return Analyzer(
             self._toolkit.detect,
             lambda frame: analysis_picture(frame.video, frame.geometry, long_side_px),

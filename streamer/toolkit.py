@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import cv2
+import numpy as np
+
 from calibration.assign import IdentityAssigner
 from calibration.bounds import bound_row, check_epsilon
 from calibration.codebook import Codebook
@@ -31,6 +34,8 @@ from streamer.settings import AnonymizeSettings, DetectorName, MechanismName, Pr
 
 # What a second detector is asked for when it is to deny a face: it should say yes easily.
 SECOND_LOOK_THRESHOLD = 0.3
+# Tiles are cut from a picture this many times larger than the one shown as a whole.
+TILED_PICTURE_SCALE = 2
 
 
 @dataclass(slots=True)
@@ -70,6 +75,12 @@ class Toolkit:
         self._session = secrets.token_hex(8) if self._key is None else "keyed"
 
     @property
+    def picture_side_px(self) -> int:
+        """Long side of the picture `detect` wants; tiles are cut from a larger one."""
+        settings = self.settings.analysis
+        return settings.long_side_px * (TILED_PICTURE_SCALE if settings.tiles else 1)
+
+    @property
     def denied_detections(self) -> int:
         """Detections that three other looks denied, so far; see `engines.detectors.doubt`."""
         return self.detect.denied if isinstance(self.detect, DoubtingDetector) else 0
@@ -94,8 +105,10 @@ class Toolkit:
 
     def close(self) -> None:
         """Let go of the engines."""
-        for part in (*self._detectors, *self._engines):
-            part.close()
+        for detector in self._detectors:
+            detector.close()
+        for engine in self._engines:
+            engine.close()
 
     def describe(self) -> dict[str, Any]:
         """Models and privacy of the job, for the report."""
@@ -120,7 +133,7 @@ class Toolkit:
         detector = self._detector(settings.detector, settings.continue_threshold)
         detect: Detect = detector.detect
         if settings.tiles:
-            detect = partial(detect_tiled, detector)
+            detect = partial(_detect_tiled, detector)
         if settings.cover_doubtful:
             return detect
         other = DetectorName.RETINAFACE if settings.detector is DetectorName.YUNET else DetectorName.YUNET
@@ -201,3 +214,10 @@ class Toolkit:
     @property
     def _backend(self) -> BackendName:
         return cast(BackendName, self.settings.engine)
+
+
+def _detect_tiled(detector: FaceDetector, picture_rgb_u8: UInt8Array) -> list[Detection]:
+    """Look at the tiles of a picture, and at the whole of it at the size it would have without tiles."""
+    scale = 1.0 / TILED_PICTURE_SCALE
+    whole = cv2.resize(picture_rgb_u8, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return detect_tiled(detector, picture_rgb_u8, np.asarray(whole, dtype=np.uint8))
