@@ -21,13 +21,14 @@ from calibration.mechanisms import CodebookMechanism, DiscreteMechanism, Uniform
 from engines.backends import BackendName, open_engine
 from engines.contract import Engine, EngineInfo
 from engines.decoder import FaceDecoder
-from engines.detectors import FaceDetector, create_detector, detect_tiled
+from engines.detectors import Detection, FaceDetector, create_detector, detect_tiled
 from engines.detectors.doubt import Detect, DoubtingDetector
 from engines.guard import GuardedEngine
 from engines.identity import IdentityEncoder
 from engines.landmarks import FaceMesh
 from engines.zoo.registry import entry, model_path, open_model
 from streamer.errors import SettingsError
+from streamer.frame import UInt8Array
 from streamer.identity import IdentityKeeper
 from streamer.render.renderer import SyntheticRenderer
 from streamer.settings import AnonymizeSettings, DetectorName, MechanismName, PrivacySettings, ReplaceWith
