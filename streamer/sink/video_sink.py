@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
 from fractions import Fraction
@@ -157,13 +158,11 @@ class VideoSink(FrameSink):
             container.close()
 
     def _discard(self) -> None:
-        try:
+        # First the name: closing completes the file, and moving the index of a large MP4 to its front takes long.
+        self._file.abort()
+        # What goes wrong now does not matter any more.
+        with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
             self._close_container()
-        except (av.error.FFmpegError, OSError, ValueError):
-            # It is thrown away in any case.
-            pass
-        finally:
-            self._file.abort()
 
     def _raise_failure(self) -> None:
         self._thread.join()
