@@ -131,7 +131,7 @@ class SyntheticRenderer:
     ) -> _Prepared | FallbackReason:
         track = self._tracks.setdefault(face.track_id, _Track())
         try:
-            reason = track.trust.judge(presence, mesh, face.box_xyxy_px, head_pose(mesh))
+            reason = track.trust.judge(presence, mesh, face, head_pose(mesh))
             if reason is not None:
                 return reason
             person = self._keeper.person_for(face.track_id, frame, five_points(mesh).astype(np.float32))
