@@ -224,3 +224,20 @@ def face_mesh() -> Float:
     mesh = canonical_mesh() * 70.0
     mesh[:, :2] += (128.0, 115.0)
     return np.asarray(mesh, np.float32)
+
+
+def test_a_codebook_can_be_built_from_pictures_without_the_teacher(tmp_path: Path) -> None:
+    import argparse
+    import sys
+
+    from engines.training import codebook_build
+
+    parser = argparse.ArgumentParser()
+    codebook_build.register(parser.add_subparsers())
+    (tmp_path / "empty").mkdir()
+    options = parser.parse_args(
+        ["codebook", "pictures", "--pictures", str(tmp_path / "empty"), "--pool", str(tmp_path / "pool")]
+    )
+    with pytest.raises(EngineError, match="no pictures"):
+        options.run(options)
+    assert "engines.training.teacher" not in sys.modules
