@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from engines.face.template import CROP_SIDE_PX
 from engines.face.topology import CHIN, EYE_LEFT, EYE_RIGHT, FOREHEAD_TOP, LIPS_INNER, LIPS_OUTER, POINT_COUNT
+from engines.face.warp import OPEN_MOUTH
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -36,8 +37,9 @@ _GRID_ERODE_PX = 9
 # Standard deviation, in cells, of the smoothing that takes the eyes and the mouth out of the grid.
 _GRID_SMOOTH_CELLS = 1.0
 # The outline is drawn in by this much, so that hair and background around the synthetic face stay out.
-_OUTLINE_ERODE_PX = 2
+_OUTLINE_ERODE_PX = 1
 _OUTLINE_SOFT_PX = 1.5
+_MOUTH_SOFT_PX = 0.8
 _SHIFT = 4
 
 
@@ -77,7 +79,7 @@ def outline_mask(silhouette: UInt8Array, hole: UInt8Array) -> Float32Array:
     hole.
 
     Args:
-        silhouette: (128, 128) uint8, non-zero on the synthetic head, from `warp_field`.
+        silhouette: (128, 128) uint8 from `warp_field`: non-zero on the synthetic head, with the open mouth marked.
         hole: (128, 128) uint8, 1 in the hole.
 
     Returns:
@@ -86,6 +88,9 @@ def outline_mask(silhouette: UInt8Array, hole: UInt8Array) -> Float32Array:
     both = ((silhouette > 0) & (hole > 0)).astype(np.uint8)
     inner = cv2.erode(both, _disc(_OUTLINE_ERODE_PX), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     soft = cv2.GaussianBlur(inner.astype(np.float32), (0, 0), _OUTLINE_SOFT_PX)
+    mouth = silhouette == OPEN_MOUTH
+    if mouth.any():
+        soft = soft * (1.0 - cv2.GaussianBlur(mouth.astype(np.float32), (0, 0), _MOUTH_SOFT_PX))
     return _as_f32(soft * both)
 
 

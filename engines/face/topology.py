@@ -53,6 +53,7 @@ FOREHEAD_TOP = 10
 CHIN = 152
 MOUTH_CORNER_LEFT = 61
 MOUTH_CORNER_RIGHT = 291
+LIP_UPPER, LIP_LOWER = 13, 14
 
 # Points that the muscles of expression hardly move: forehead, temples, bridge and wings of the nose, eye
 # corners, and the sides of the head down to the ears. The head's pose is fitted on these.

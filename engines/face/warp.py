@@ -17,13 +17,26 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.face.template import CROP_SIDE_PX
-from engines.face.topology import OVAL, POINT_COUNT, triangles
+from engines.face.topology import (
+    LIP_LOWER,
+    LIP_UPPER,
+    LIPS_INNER,
+    MOUTH_CORNER_LEFT,
+    MOUTH_CORNER_RIGHT,
+    OVAL,
+    POINT_COUNT,
+    triangles,
+)
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
 _Picture = TypeVar("_Picture", UInt8Array, Float32Array)
 
+# Value of the silhouette where the mouth's interior shows, and how much further than in the appearance, in widths of
+# the mouth, it must be open for that.
+OPEN_MOUTH = 128
+_MOUTH_OPENS = 0.06
 # The ring lies at this multiple of the oval's distance from the middle of the face.
 _RING_SCALE = 1.35
 # Sub-pixel bits of OpenCV's drawing functions.
@@ -45,7 +58,8 @@ class WarpField:
     Attributes:
         source_xy_px: (128, 128, 2) float32: where each crop pixel lies in the appearance, px. Finite
             everywhere.
-        silhouette: (128, 128) uint8, 255 where the synthetic head's own mesh covers the crop.
+        silhouette: (128, 128) uint8, 255 where the synthetic head's own mesh covers the crop, and `OPEN_MOUTH` where
+            the target's mouth is open but the appearance's is not: there the map only stretches the lips.
     """
 
     source_xy_px: Float32Array
@@ -101,7 +115,19 @@ def warp_field(target_xyz_px: npt.ArrayLike, source_xy_px: npt.ArrayLike) -> War
     # edge-on and would leave it ragged.
     oval = np.round(_limited(target[OVAL, :2]) * (1 << _SHIFT)).astype(np.int32)
     cv2.fillPoly(silhouette, [oval], 255, cv2.LINE_8, _SHIFT)
+    if _opening(target) > _opening(source) + _MOUTH_OPENS:
+        mouth = np.round(_limited(target[LIPS_INNER, :2]) * (1 << _SHIFT)).astype(np.int32)
+        inside = np.zeros_like(silhouette)
+        cv2.fillPoly(inside, [mouth], 1, cv2.LINE_8, _SHIFT)
+        silhouette[(inside > 0) & (silhouette > 0)] = OPEN_MOUTH
     return WarpField(np.asarray(blurred, dtype=np.float32), silhouette)
+
+
+def _opening(points: Float64Array) -> float:
+    """Height of the mouth's opening over the distance of its corners' outer ends."""
+    width = float(np.linalg.norm(points[MOUTH_CORNER_RIGHT, :2] - points[MOUTH_CORNER_LEFT, :2]))
+    height = float(np.linalg.norm(points[LIP_LOWER, :2] - points[LIP_UPPER, :2]))
+    return height / max(width, 1e-6)
 
 
 def _limited(points_px: Float64Array) -> Float64Array:

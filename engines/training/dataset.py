@@ -30,7 +30,7 @@ Float64Array = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
 
 # Pixels of mouth and eyes count this much more: they are few, and they are what a viewer looks at.
-_FEATURE_WEIGHT = 3.0
+_FEATURE_WEIGHT = 4.0
 _TONES_KEPT = 512
 _REFRESH_EVERY = 3000
 
@@ -229,14 +229,13 @@ class SampleMaker:
         rng = self._rng
         if rng.random() < 0.35:
             disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-            silhouette = np.asarray(
-                cv2.erode(silhouette, disc, iterations=int(rng.integers(1, 6))), dtype=np.uint8
-            )
+            inner = cv2.erode((silhouette > 0).astype(np.uint8), disc, iterations=int(rng.integers(1, 6)))
+            silhouette = silhouette * np.asarray(inner, dtype=np.uint8)
         if rng.random() < 0.25:
             other = np.clip(self._other_shape(pose)[OVAL, :2], -200, 328)
             mask = np.zeros_like(silhouette)
             cv2.fillPoly(mask, [np.round(other).astype(np.int32)], 255)
-            if (mask & silhouette).sum() > 0.5 * silhouette.sum():
+            if ((mask & silhouette) > 0).sum() > 0.5 * (silhouette > 0).sum():
                 silhouette = silhouette & mask
         return conditioning.outline_mask(silhouette, hole)
 

@@ -15,6 +15,7 @@ from engines.face.conditioning import CHANNELS
 
 FIELD_CELLS = 16
 _OUTLINE_CHANNEL = 7
+_KEEP_LIMIT = 5.0
 
 
 def _act(x: torch.Tensor) -> torch.Tensor:
@@ -97,7 +98,10 @@ class DecoderNet(nn.Module):  # type: ignore[misc]
         y64 = y64 + _act(self.last(y64))
         painted = F.pixel_shuffle(self.paint(y64), 2)
         outline = conditioning[:, _OUTLINE_CHANNEL : _OUTLINE_CHANNEL + 1]
-        return self.fields(y16), outline * torch.sigmoid(painted[:, 3:4]), torch.sigmoid(painted[:, :3])
+        # Bounded, so that the mask never saturates: early on, while the fill is still grey, keeping the whole warp pays
+        # everywhere, and a saturated mask would never learn to open the mouth later.
+        keep = torch.sigmoid(_KEEP_LIMIT * torch.tanh(painted[:, 3:4] / _KEEP_LIMIT))
+        return self.fields(y16), outline * keep, torch.sigmoid(painted[:, :3])
 
 
 def compose_torch(

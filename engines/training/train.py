@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import csv
+import math
 import signal
 import time
 from dataclasses import dataclass, field
@@ -177,7 +178,7 @@ class Trainer:
 
         progress = min(1.0, self.elapsed / self.seconds)
         warm = min(1.0, (self.step + 1) / self.config.warm_up_steps)
-        rate = self.config.learning_rate * warm * (0.5 * (1.0 + np.cos(np.pi * progress)) + 0.01)
+        rate = self.config.learning_rate * warm * (0.5 * (1.0 + math.cos(math.pi * progress)) + 0.01)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         inputs = batch["conditioning"].contiguous(memory_format=torch.channels_last)
