@@ -31,7 +31,7 @@ _HOLE_SCALE = 1.05
 _HOLE_MARGIN_PX = 4
 # The mesh stops short of the hairline; the skin above it identifies too. Part of the distance from chin to
 # top.
-_FOREHEAD_EXTRA = 0.09
+_FOREHEAD_EXTRA = 0.06
 # Cells take their colour from skin well inside the hole, never from hair at its rim.
 _GRID_ERODE_PX = 9
 # Standard deviation, in cells, of the smoothing that takes the eyes and the mouth out of the grid.

@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 from engines.face.template import CROP_SIDE_PX
 from engines.face.topology import (
+    CHIN,
+    FOREHEAD_TOP,
     LIP_LOWER,
     LIP_UPPER,
     LIPS_INNER,
@@ -33,6 +35,8 @@ Float64Array = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
 _Picture = TypeVar("_Picture", UInt8Array, Float32Array)
 
+# The silhouette reaches above the mesh by this part of the distance from chin to top.
+_FOREHEAD_LIFT = 0.05
 # Value of the silhouette where the mouth's interior shows, and how much further than in the appearance, in widths of
 # the mouth, it must be open for that.
 OPEN_MOUTH = 128
@@ -113,7 +117,7 @@ def warp_field(target_xyz_px: npt.ArrayLike, source_xy_px: npt.ArrayLike) -> War
     silhouette = np.where(owner >= ring_count, np.uint8(255), np.uint8(0))
     # On the near side of a turned head the oval is the outline; the triangles just inside it are seen
     # edge-on and would leave it ragged.
-    oval = np.round(_limited(target[OVAL, :2]) * (1 << _SHIFT)).astype(np.int32)
+    oval = np.round(_limited(_with_forehead(target[:, :2])[OVAL]) * (1 << _SHIFT)).astype(np.int32)
     cv2.fillPoly(silhouette, [oval], 255, cv2.LINE_8, _SHIFT)
     if _opening(target) > _opening(source) + _MOUTH_OPENS:
         mouth = np.round(_limited(target[LIPS_INNER, :2]) * (1 << _SHIFT)).astype(np.int32)
@@ -121,6 +125,14 @@ def warp_field(target_xyz_px: npt.ArrayLike, source_xy_px: npt.ArrayLike) -> War
         cv2.fillPoly(inside, [mouth], 1, cv2.LINE_8, _SHIFT)
         silhouette[(inside > 0) & (silhouette > 0)] = OPEN_MOUTH
     return WarpField(np.asarray(blurred, dtype=np.float32), silhouette)
+
+
+def _with_forehead(points: Float64Array) -> Float64Array:
+    """Points (468, 2) with the upper half of the face drawn up towards the hairline, where the mesh does not reach."""
+    up = points[FOREHEAD_TOP] - points[CHIN]
+    height = (points - (points[FOREHEAD_TOP] + points[CHIN]) / 2.0) @ up / max(float(up @ up) / 2.0, 1e-6)
+    lifted: Float64Array = points + np.clip(height, 0.0, 1.0)[:, None] * up * _FOREHEAD_LIFT
+    return lifted
 
 
 def _opening(points: Float64Array) -> float:

@@ -35,6 +35,7 @@ class Scores:
         cosine_to_asked: of the result's recognition code (SFace) to that of the person as asked.
         cosine_of_truth: the same of the true picture: what a perfect decoder would reach. None in cross scenes.
         cosine_to_host: of the result to the scene's own person, who was taken out. None in paired scenes.
+        cosine_to_others: of the result to the persons of other scenes: what `cosine_to_host` must not exceed by much.
         l1: mean absolute difference to the true picture in the hole, 0..1. None in cross scenes.
         l1_features: the same over mouth and eyes.
         l1_warp: of the plain warp over the colour grid, without a decoder: what the network adds is the difference.
@@ -45,6 +46,7 @@ class Scores:
     cosine_to_asked: float
     cosine_of_truth: float | None
     cosine_to_host: float | None
+    cosine_to_others: float | None
     l1: float | None
     l1_features: float | None
     l1_warp: float | None
@@ -131,11 +133,17 @@ def score(
         cosine_to_asked=float((codes * batch["code"]).sum(1).mean()),
         cosine_of_truth=None if cross else float((of_truth * batch["code"]).sum(1).mean()),
         cosine_to_host=float((codes * of_truth).sum(1).mean()) if cross else None,
+        cosine_to_others=_mean_off_diagonal(codes @ of_truth.T) if cross else None,
         l1=None if cross else distance(faces, hole),
         l1_features=None if cross else distance(faces, hole * (weight > 1.5)),
         l1_warp=None if cross else distance(plain, hole),
         mask=float(masks.sum() / max(float(outline.sum()), 1.0)),
     )
+
+
+def _mean_off_diagonal(table: Float32Array) -> float:
+    count = len(table)
+    return float((table.sum() - np.trace(table)) / max(count * (count - 1), 1))
 
 
 def _codes(pictures: Float32Array, encoder: IdentityEncoder) -> Float32Array:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engines.face.conditioning import hole_mask, outline_mask
 from engines.face.pose import Similarity3D, crop_from_mesh
 from engines.face.template import transform_points
 from engines.face.topology import OVAL, canonical_mesh
-from engines.face.warp import apply_field, warp_field
+from engines.face.warp import OPEN_MOUTH, apply_field, warp_field
 
 
 def crop_mesh(yaw_degrees: float = 0.0) -> np.ndarray:
@@ -69,7 +70,8 @@ def test_silhouette_covers_the_seen_face_and_nothing_far_from_it(yaw: float) -> 
     ys, xs = np.nonzero(silhouette)
     assert xs.min() >= mesh[:, 0].min() - 2
     assert xs.max() <= mesh[:, 0].max() + 2
-    assert ys.min() >= mesh[:, 1].min() - 2
+    height = mesh[:, 1].max() - mesh[:, 1].min()
+    assert ys.min() >= mesh[:, 1].min() - 2 - 0.06 * height  # a little of the forehead above the mesh
     assert ys.max() <= mesh[:, 1].max() + 2
 
 
@@ -102,3 +104,27 @@ def test_refuses_numbers_that_are_not_finite() -> None:
         warp_field(broken, mesh)
     with pytest.raises(ValueError, match="468"):
         warp_field(mesh[:5], mesh)
+
+
+def opened(mesh: np.ndarray, by_px: float) -> np.ndarray:
+    """The mesh with its lower lip and chin lowered."""
+    lowered = mesh.copy()
+    lowered[[14, 87, 178, 88, 95, 317, 402, 318, 324, 17, 84, 181, 314, 405, 152], 1] += by_px
+    return lowered
+
+
+def test_open_mouth_is_left_to_the_decoder_unless_the_appearance_shows_it() -> None:
+    closed, wide = crop_mesh(), opened(crop_mesh(), 8.0)
+    hole = hole_mask(wide)
+    x, y = np.round(wide[[13, 14], :2].mean(axis=0)).astype(int)
+
+    silhouette = warp_field(wide, closed).silhouette
+    assert silhouette[y, x] == OPEN_MOUTH
+    assert outline_mask(silhouette, hole)[y, x] < 0.3
+    # Lips and cheeks stay the appearance's.
+    for point in (0, 17, 50, 280):
+        px, py = np.round(wide[point, :2]).astype(int)
+        assert outline_mask(silhouette, hole)[py, px] > 0.7
+
+    assert (warp_field(closed, closed).silhouette != OPEN_MOUTH).all()
+    assert (warp_field(wide, wide * 2.0).silhouette != OPEN_MOUTH).all()
