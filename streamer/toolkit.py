@@ -36,7 +36,7 @@ from streamer.settings import AnonymizeSettings, DetectorName, MechanismName, Pr
 # What a second detector is asked for when it is to deny a face: it should say yes easily.
 SECOND_LOOK_THRESHOLD = 0.3
 # Tiles are cut from a picture this many times larger than the one shown as a whole.
-TILED_PICTURE_SCALE = 2
+TILED_PICTURE_SCALE = 3
 
 
 @dataclass(slots=True)
