@@ -135,6 +135,13 @@ def test_threshold_never_accepts_more_impostors(
     assert area_under_curve(np.array(genuine), np.array(impostor)) == pytest.approx(by_hand)
 
 
+def test_a_solid_mask_is_accepted_nowhere() -> None:
+    """Every score is the same: what ties with the threshold is no acceptance."""
+    same = np.full(100, 0.7)
+    assert tar_at_far(same, same, 1e-2).tar.value == 0
+    assert area_under_curve(same, same) == 0.5
+
+
 def test_rank1_leaves_out_the_unknown() -> None:
     scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.6]])
     rate = rank1(scores, np.array([5, 6, 99]), np.array([5, 6]))
