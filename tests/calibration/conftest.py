@@ -10,8 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import settings
 
 from calibration.codebook import Codebook
+
+# A time limit per example says more about how busy the machine is than about the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 PEOPLE = 40
 DIMENSION = 16
