@@ -16,6 +16,7 @@ from engines.face.conditioning import CHANNELS
 FIELD_CELLS = 16
 _OUTLINE_CHANNEL = 7
 _KEEP_LIMIT = 5.0
+_PYRAMID_LEVELS = 4
 
 
 def _act(x: torch.Tensor) -> torch.Tensor:
@@ -72,7 +73,7 @@ class DecoderNet(nn.Module):  # type: ignore[misc]
     def __init__(self, widths: tuple[int, ...] = (28, 56, 96, 144, 184)) -> None:
         super().__init__()
         w64, w32, w16, w8, w4 = widths
-        self.stem = nn.Conv2d(CHANNELS, w64, 4, stride=2, padding=1)
+        self.stem = nn.Conv2d(CHANNELS + 3, w64, 4, stride=2, padding=1)
         self.down32, self.down16 = _Down(w64, w32), _Down(w32, w16)
         self.down8, self.down4 = _Down(w16, w8), _Down(w8, w4)
         self.middle = _Residual(w4)
@@ -88,7 +89,8 @@ class DecoderNet(nn.Module):  # type: ignore[misc]
         nn.init.constant_(self.paint.bias[12:16], 2.0)
 
     def forward(self, conditioning: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        x64 = _act(self.stem(conditioning))
+        base = diffused_surroundings(conditioning)
+        x64 = _act(self.stem(torch.cat([conditioning, base], dim=1)))
         x32 = self.down32(x64)
         x16 = self.down16(x32)
         x8 = self.down8(x16)
@@ -101,7 +103,31 @@ class DecoderNet(nn.Module):  # type: ignore[misc]
         # Bounded, so that the mask never saturates: early on, while the fill is still grey, keeping the whole warp pays
         # everywhere, and a saturated mask would never learn to open the mouth later.
         keep = torch.sigmoid(_KEEP_LIMIT * torch.tanh(painted[:, 3:4] / _KEEP_LIMIT))
-        return self.fields(y16), outline * keep, torch.sigmoid(painted[:, :3])
+        fill = base * 0.5 + 0.5 + torch.tanh(painted[:, :3])
+        # Unbounded while training: a clipped value would get no gradient and stay where it is.
+        return self.fields(y16), outline * keep, fill if self.training else fill.clamp(0.0, 1.0)
+
+
+def diffused_surroundings(conditioning: torch.Tensor) -> torch.Tensor:
+    """(N, 3, 128, 128) in -1..1: what lies around the strip between face and hole, spread smoothly over it.
+
+    Known are the context, and the grid's colours where the face will be; the rest is filled by a pyramid of averages
+    (push-pull, Gortler et al., The Lumigraph, 1996). The fill starts from it, so that its colours are right from the
+    beginning and only detail is left to learn.
+    """
+    context, hole = conditioning[:, 3:6], conditioning[:, 6:7]
+    outline, grid = conditioning[:, 7:8], conditioning[:, 8:11]
+    weight = (1.0 - hole) + outline
+    sums, weights = [context * (1.0 - hole) + grid * outline], [weight]
+    for _ in range(_PYRAMID_LEVELS):
+        sums.append(F.avg_pool2d(sums[-1], 2))
+        weights.append(F.avg_pool2d(weights[-1], 2))
+    spread = sums[-1] / (weights[-1] + 1e-3)
+    for total, share in zip(reversed(sums[:-1]), reversed(weights[:-1]), strict=True):
+        coarse = F.interpolate(spread, scale_factor=2.0, mode="bilinear", align_corners=False)
+        trust = (2.0 * share).clamp(max=1.0)
+        spread = coarse * (1.0 - trust) + trust * total / (share + 1e-3)
+    return spread
 
 
 def compose_torch(
