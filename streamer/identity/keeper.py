@@ -8,12 +8,13 @@ encoder, the mechanism draws (one draw, one ledger line), and crops and embeddin
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import numpy as np
 
 from calibration.assign import Assignment, IdentityAssigner
 from calibration.codebook import Codebook, SyntheticPerson
-from calibration.errors import BudgetExhausted, CodebookExhausted
+from calibration.errors import BudgetExhausted, CalibrationError, CodebookExhausted
 from engines.face.template import RECOGNITION_POINTS_PX, similarity_from_points
 from engines.identity import IdentityEncoder
 from streamer.frame import Float32Array, Frame, TrackedFace
@@ -92,6 +93,7 @@ class IdentityKeeper:
         Raises:
             IdentityRefusal: budget spent or codebook exhausted; the answer stays the same for the whole track.
             EngineError: the encoder failed; nothing was drawn, and a later call tries again.
+        CalibrationError: the ledger cannot be written; nothing was drawn.
         """
         if track_id in self._people:
             return self._people[track_id]
@@ -108,8 +110,14 @@ class IdentityKeeper:
             del code_unit
             self._candidates.pop(track_id, None)
         self.assignments[track_id] = assignment
-        self._people[track_id] = self._codebook.person(assignment.index)
-        return self._people[track_id]
+        try:
+            person = self._codebook.person(assignment.index)
+        except CalibrationError:
+            # Spent all the same, but no longer worn by anybody.
+            self._assigner.release(track_id)
+            self._refuse(track_id, "codebook_damaged")
+        self._people[track_id] = person
+        return person
 
     def release(self, track_id: int) -> None:
         """The track is over: its synthetic person may be given to another one."""
@@ -121,7 +129,7 @@ class IdentityKeeper:
     def _is_settled(self, track_id: int) -> bool:
         return track_id in self._people or track_id in self._refusals
 
-    def _refuse(self, track_id: int, reason: str) -> None:
+    def _refuse(self, track_id: int, reason: str) -> NoReturn:
         self._refusals[track_id] = reason
         raise IdentityRefusal(reason) from None
 

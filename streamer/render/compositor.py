@@ -29,9 +29,10 @@ class FallbackReason(str, Enum):
     TOO_SMALL = "too_small"
     NOT_VERIFIED = "not_verified"
     OBLIQUE = "oblique"
-    OUTSIDE = "mostly_outside"
     BUDGET_SPENT = "budget_spent"
     CODEBOOK_EXHAUSTED = "codebook_exhausted"
+    CODEBOOK_DAMAGED = "codebook_damaged"
+    LEDGER_FAILED = "ledger_failed"
     ENGINE_FAILED = "engine_failed"
 
 

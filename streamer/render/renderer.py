@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from calibration.codebook import SyntheticPerson
+from calibration.errors import CalibrationError
 from engines.decoder import FaceDecoder
 from engines.errors import EngineError
 from engines.face.compose import blend_alpha, compose
@@ -141,6 +142,9 @@ class SyntheticRenderer:
             return _condition(frame, slot, person, motion, track)
         except IdentityRefusal as refusal:
             return FallbackReason(refusal.reason)
+        except CalibrationError as error:
+            _log.error("frame %d: no identity could be drawn (%s)", frame.index, type(error).__name__)
+            return FallbackReason.LEDGER_FAILED
         except (EngineError, ValueError) as error:
             _log.warning("frame %d: a face cannot be rendered (%s)", frame.index, type(error).__name__)
             return FallbackReason.ENGINE_FAILED
