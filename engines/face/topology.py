@@ -124,3 +124,11 @@ def five_points(mesh: npt.ArrayLike) -> Float64Array:
             points[MOUTH_CORNER_RIGHT],
         ]
     )
+
+
+def mouth_opening(mesh: npt.ArrayLike) -> float:
+    """Height of the opening between the lips over the distance of the mouth's corners, of a mesh (468, 2 or 3)."""
+    points = np.asarray(mesh, dtype=np.float64)[:, :2]
+    width = float(np.linalg.norm(points[MOUTH_CORNER_RIGHT] - points[MOUTH_CORNER_LEFT]))
+    height = float(np.linalg.norm(points[LIP_LOWER] - points[LIP_UPPER]))
+    return height / max(width, 1e-6)

@@ -20,13 +20,10 @@ from engines.face.template import CROP_SIDE_PX
 from engines.face.topology import (
     CHIN,
     FOREHEAD_TOP,
-    LIP_LOWER,
-    LIP_UPPER,
     LIPS_INNER,
-    MOUTH_CORNER_LEFT,
-    MOUTH_CORNER_RIGHT,
     OVAL,
     POINT_COUNT,
+    mouth_opening,
     triangles,
 )
 
@@ -36,7 +33,7 @@ UInt8Array = npt.NDArray[np.uint8]
 _Picture = TypeVar("_Picture", UInt8Array, Float32Array)
 
 # The silhouette reaches above the mesh by this part of the distance from chin to top.
-_FOREHEAD_LIFT = 0.05
+_FOREHEAD_LIFT = 0.04
 # Value of the silhouette where the mouth's interior shows, and how much further than in the appearance, in widths of
 # the mouth, it must be open for that.
 OPEN_MOUTH = 128
@@ -119,7 +116,7 @@ def warp_field(target_xyz_px: npt.ArrayLike, source_xy_px: npt.ArrayLike) -> War
     # edge-on and would leave it ragged.
     oval = np.round(_limited(_with_forehead(target[:, :2])[OVAL]) * (1 << _SHIFT)).astype(np.int32)
     cv2.fillPoly(silhouette, [oval], 255, cv2.LINE_8, _SHIFT)
-    if _opening(target) > _opening(source) + _MOUTH_OPENS:
+    if mouth_opening(target) > mouth_opening(source) + _MOUTH_OPENS:
         mouth = np.round(_limited(target[LIPS_INNER, :2]) * (1 << _SHIFT)).astype(np.int32)
         inside = np.zeros_like(silhouette)
         cv2.fillPoly(inside, [mouth], 1, cv2.LINE_8, _SHIFT)
@@ -128,18 +125,13 @@ def warp_field(target_xyz_px: npt.ArrayLike, source_xy_px: npt.ArrayLike) -> War
 
 
 def _with_forehead(points: Float64Array) -> Float64Array:
-    """Points (468, 2) with the upper half of the face drawn up towards the hairline, where the mesh does not reach."""
+    """Points (468, 2) with the top of the face drawn up towards the hairline, where the mesh does not reach."""
     up = points[FOREHEAD_TOP] - points[CHIN]
     height = (points - (points[FOREHEAD_TOP] + points[CHIN]) / 2.0) @ up / max(float(up @ up) / 2.0, 1e-6)
-    lifted: Float64Array = points + np.clip(height, 0.0, 1.0)[:, None] * up * _FOREHEAD_LIFT
+    # Not at the temples: there the hair begins where the mesh ends.
+    middle = np.clip((height - 0.5) / 0.5, 0.0, 1.0)
+    lifted: Float64Array = points + middle[:, None] * up * _FOREHEAD_LIFT
     return lifted
-
-
-def _opening(points: Float64Array) -> float:
-    """Height of the mouth's opening over the distance of its corners' outer ends."""
-    width = float(np.linalg.norm(points[MOUTH_CORNER_RIGHT, :2] - points[MOUTH_CORNER_LEFT, :2]))
-    height = float(np.linalg.norm(points[LIP_LOWER, :2] - points[LIP_UPPER, :2]))
-    return height / max(width, 1e-6)
 
 
 def _limited(points_px: Float64Array) -> Float64Array:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from engines.face import conditioning
 from engines.face.pose import HeadPose, crop_from_mesh, head_pose
 from engines.face.template import CROP_SIDE_PX, transform_points
-from engines.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_OUTER, OVAL, mirrored
+from engines.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, OVAL, mirrored, mouth_opening
 from engines.face.warp import apply_field, warp_field
 from engines.identity import IdentityEncoder
 from engines.training import degrade
@@ -31,6 +31,9 @@ UInt8Array = npt.NDArray[np.uint8]
 
 # Pixels of mouth and eyes count this much more: they are few, and they are what a viewer looks at.
 _FEATURE_WEIGHT = 4.0
+# And the inside of an open mouth: no appearance shows it, so all of it is to be painted.
+_MOUTH_WEIGHT = 14.0
+_MOUTH_IS_OPEN = 0.08
 _TONES_KEPT = 512
 _REFRESH_EVERY = 3000
 
@@ -65,6 +68,7 @@ class Shares:
 
     teacher: float = 0.65
     cross: float = 0.2
+    open_mouth: float = 0.5
     other_hole: float = 0.6
     tone_of_another: float = 0.5
     exposure: float = 0.35
@@ -117,7 +121,7 @@ class SampleMaker:
         appearance = person.appearances[rng.integers(len(person.appearances))]
         cross = rng.random() < self._shares.cross
         host = self._draw_person() if cross else person
-        face = host.faces[rng.integers(len(host.faces))]
+        face = self._draw_face(host)
         scene = self._scene(face, flip)
         wanted = self._borrowed_motion(appearance, host, face, scene, flip) if cross else scene.mesh
         return self._assemble(appearance, scene, wanted, flip, cross, same_picture=face is appearance)
@@ -126,6 +130,15 @@ class SampleMaker:
         use_teacher = self._rng.random() < self._shares.teacher
         group = self._teacher if (use_teacher and self._teacher) or not self._portraits else self._portraits
         return group[self._rng.integers(len(group))]
+
+    def _draw_face(self, person: Person) -> Face:
+        """Any of the person's pictures; open mouths, which are rare and hard, more often than by chance."""
+        faces = person.faces
+        first = faces[self._rng.integers(len(faces))]
+        if self._rng.random() >= self._shares.open_mouth:
+            return first
+        others = [faces[i] for i in self._rng.integers(len(faces), size=2)]
+        return max([first, *others], key=lambda face: mouth_opening(face.mesh_xyz_px))
 
     def _scene(self, face: Face, flip: bool) -> _Scene:
         picture, mesh = _flipped(face, flip)
@@ -309,7 +322,12 @@ def _importance(mesh: Float64Array) -> Float32Array:
     for curve in (LIPS_OUTER, EYE_LEFT, EYE_RIGHT):
         cv2.fillPoly(mask, [np.round(np.clip(mesh[curve, :2], -200, 328)).astype(np.int32)], 1.0)
     mask = np.asarray(cv2.dilate(mask, np.ones((5, 5), np.uint8)), dtype=np.float32)
-    return np.asarray(1.0 + (_FEATURE_WEIGHT - 1.0) * mask, dtype=np.float32)
+    weight = np.asarray(1.0 + (_FEATURE_WEIGHT - 1.0) * mask, dtype=np.float32)
+    if mouth_opening(mesh) > _MOUTH_IS_OPEN:
+        cv2.fillPoly(
+            weight, [np.round(np.clip(mesh[LIPS_INNER, :2], -200, 328)).astype(np.int32)], _MOUTH_WEIGHT
+        )
+    return weight
 
 
 def batches(maker: SampleMaker, size: int) -> Iterator[dict[str, Float32Array]]:
