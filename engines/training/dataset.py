@@ -138,7 +138,8 @@ class SampleMaker:
         if self._rng.random() >= self._shares.open_mouth:
             return first
         others = [faces[i] for i in self._rng.integers(len(faces), size=2)]
-        return max([first, *others], key=lambda face: mouth_opening(face.mesh_xyz_px))
+        widest: Face = max([first, *others], key=lambda face: mouth_opening(face.mesh_xyz_px))
+        return widest
 
     def _scene(self, face: Face, flip: bool) -> _Scene:
         picture, mesh = _flipped(face, flip)
