@@ -14,7 +14,7 @@ import typer
 
 from streamer.batch import Task, plan_tasks
 from streamer.cli.exit_codes import DONE, DONE_WITH_MASKED_FRAMES, FAILED
-from streamer.cli.places import default_ledger_path
+from streamer.cli.places import ready_ledger_path
 from streamer.cli.progress import progress_display
 from streamer.errors import OutputError, SettingsError, VeilstreamError
 from streamer.job import JobResult, JobRunner, probe_duration_seconds
@@ -119,7 +119,7 @@ def anonymize(
             "epsilon": epsilon,
             "allow_large_epsilon": allow_large_epsilon,
             "key_file": key_file,
-            "ledger": ledger or default_ledger_path(),
+            "ledger": ledger or ready_ledger_path(),
             "scope": scope,
             "budget": budget,
             "codebook": codebook,
