@@ -1,0 +1,1 @@
+"""The attacks of `calibration.audit`, carried out on pictures: rendered by the product, read by recognisers."""
