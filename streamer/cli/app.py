@@ -12,6 +12,7 @@ from calibration.errors import CalibrationError
 from engines.errors import EngineError
 from streamer.cli.anonymize import anonymize
 from streamer.cli.audit import audit_app
+from streamer.cli.calibrate import calibrate_app
 from streamer.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 from streamer.cli.ledger import key_app, ledger_app
 from streamer.cli.models import models_app
@@ -30,6 +31,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(key_app, name="key")
 app.add_typer(audit_app, name="audit")
+app.add_typer(calibrate_app, name="calibrate")
 
 
 def _print_version(value: bool) -> None:

@@ -12,6 +12,7 @@ import streamer.cli.audit
 from calibration.exact import EpsilonLike
 from calibration.mechanisms import CodebookMechanism, Mechanism, create_mechanism
 from streamer.cli.app import app
+from streamer.errors import SettingsError
 
 
 def _run(*arguments: str | Path) -> Result:
@@ -64,3 +65,31 @@ def test_the_index_drawn_is_read_back_from_the_pixels(tmp_path: Path) -> None:
     assert pixels["runs"] == 4
     # Not every one: but far more than the one in K that guessing would get.
     assert pixels["recovered"] >= 2
+
+
+def test_a_wished_bound_becomes_an_epsilon_that_keeps_it(tmp_path: Path) -> None:
+    done = _run("calibrate", "epsilon", "--tpr", 0.005, "--far", 0.001, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    written = json.loads((tmp_path / "calibrate.json").read_text())
+    assert written["chosen"]["epsilon"] == pytest.approx(1.6094, abs=1e-9)
+    assert written["chosen"]["verification"] <= 0.005
+    assert (tmp_path / "calibrate.svg").read_text().startswith("<svg")
+    assert "epsilon 3.4965" in _run("calibrate", "epsilon", "--rank1", 0.25, "--people", 100).output
+
+
+def test_an_epsilon_is_told_what_it_bounds_beside_what_was_measured(tmp_path: Path) -> None:
+    rate = {"tar": {"value": 0.004}}
+    results = [
+        {"row": "epsilon 1", "attack": "naive", "tar_far_1e3": rate},
+        {"row": "blur", "attack": "naive", "tar_far_1e3": rate},
+    ]
+    (tmp_path / "reid.json").write_text(json.dumps({"results": results}))
+    done = _run("calibrate", "epsilon", "--epsilon", 1, "--reid", tmp_path / "reid.json", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "0.272 %" in done.output
+    assert json.loads((tmp_path / "calibrate.json").read_text())["measured"] == [[1.0, 0.004]]
+
+
+@pytest.mark.parametrize("wish", [(), ("--tpr", 0.005, "--epsilon", 1)])
+def test_a_plan_needs_one_wish(wish: tuple[str | float, ...]) -> None:
+    assert isinstance(_run("calibrate", "epsilon", *map(str, wish)).exception, SettingsError)
