@@ -25,11 +25,12 @@ from engines.detectors import Detection, FaceDetector, create_detector, detect_t
 from engines.detectors.doubt import Detect, DoubtingDetector
 from engines.guard import GuardedEngine
 from engines.identity import IdentityEncoder
-from engines.landmarks import FaceMesh
+from engines.landmarks import FaceMesh, IrisLandmarks
 from engines.zoo.registry import entry, model_path, open_model
 from streamer.errors import SettingsError
 from streamer.frame import UInt8Array
 from streamer.identity import IdentityKeeper
+from streamer.render.lids import LidReader
 from streamer.render.renderer import SyntheticRenderer
 from streamer.settings import AnonymizeSettings, DetectorName, MechanismName, PrivacySettings, ReplaceWith
 
@@ -44,10 +45,15 @@ class SyntheticTools:
     """What only synthetic replacement needs."""
 
     mesh: FaceMesh
+    lids: LidReader
     decoder: FaceDecoder
     encoder: IdentityEncoder | None
     codebook: Codebook
     mechanism: DiscreteMechanism
+
+    def renderer(self, keeper: IdentityKeeper) -> SyntheticRenderer:
+        """A renderer with tracks of its own."""
+        return SyntheticRenderer(self.mesh, self.lids, self.decoder, keeper)
 
 
 class Toolkit:
@@ -102,7 +108,7 @@ class Toolkit:
             key=self._key,
         )
         keeper = IdentityKeeper(assigner, tools.codebook, tools.encoder, stream=stream)
-        return SyntheticRenderer(tools.mesh, tools.decoder, keeper), keeper
+        return tools.renderer(keeper), keeper
 
     def close(self) -> None:
         """Let go of the engines."""
@@ -174,6 +180,7 @@ class Toolkit:
         encoder = IdentityEncoder(self._open("sface", "identity encoder")) if mechanism.needs_code else None
         return SyntheticTools(
             FaceMesh(self._mesh_engine),
+            LidReader(IrisLandmarks(self._open("iris", "lids"))),
             FaceDecoder(self._open_decoder()),
             encoder,
             codebook,

@@ -43,6 +43,11 @@ _LID_PAIRS = {
     "left": np.array([[160, 144], [159, 145], [158, 153]]),
     "right": np.array([[385, 380], [386, 374], [387, 373]]),
 }
+# Upper lid of each eye, and the lower lid's points below, corner to corner.
+_LIDS = (
+    (np.array([246, 161, 160, 159, 158, 157, 173]), np.array([7, 163, 144, 145, 153, 154, 155])),
+    (np.array([466, 388, 387, 386, 385, 384, 398]), np.array([249, 390, 373, 374, 380, 381, 382])),
+)
 _LIP_PAIRS = np.array([[82, 87], [13, 14], [312, 317]])
 _EYES = {"left": EYE_LEFT, "right": EYE_RIGHT}
 _UPPER_LIP = np.array(
@@ -83,8 +88,17 @@ class TrackMotion:
         self._neutral = _NeutralShape()
         self._scale_px: float | None = None
 
-    def step(self, person: PersonShape, mesh_xyz_px: Float32Array, time_seconds: float) -> FaceMotion:
+    def step(
+        self,
+        person: PersonShape,
+        mesh_xyz_px: Float32Array,
+        time_seconds: float,
+        openness: tuple[float, float] = (1.0, 1.0),
+    ) -> FaceMotion:
         """Take the next mesh (468, 3) display px of the real face.
+
+        Args:
+            openness: of the left and the right eye, 0 shut to 1 open.
 
         Raises:
             ValueError: the mesh is not finite, or so degenerate that no pose can be fitted.
@@ -97,7 +111,8 @@ class TrackMotion:
         neutral = self._neutral.update(real)
         difference = _quantised((real - neutral) * _expression_weights())
         difference = self._lids_in_proportion(difference, neutral, person)
-        shown = _fitted_to_outline(person.canonical + difference, person.canonical, neutral)
+        moved = _with_lids(person.canonical + difference, openness)
+        shown = _fitted_to_outline(moved, person.canonical, neutral)
         destination = pose.image_from_canonical.apply(shown)
         return FaceMotion(destination, smoothed, pose)
 
@@ -153,6 +168,14 @@ def _with_open_eyes(shape: Float64Array) -> Float64Array:
         if _gap(shape, pairs) < BLINK_RATIO * _gap(mean_face, pairs):
             eye = _EYES[side]
             result[eye] = mean_face[eye] - mean_face[eye].mean(axis=0) + shape[eye].mean(axis=0)
+    return np.asarray(result)
+
+
+def _with_lids(shape: Float64Array, openness: tuple[float, float]) -> Float64Array:
+    """Let the upper lids down onto the lower ones."""
+    result = shape.copy()
+    for (upper, lower), share in zip(_LIDS, openness, strict=True):
+        result[upper] += (1.0 - share) * (shape[lower] - shape[upper])
     return np.asarray(result)
 
 

@@ -35,6 +35,7 @@ from streamer.frame import (
 from streamer.identity.keeper import IdentityKeeper, IdentityRefusal
 from streamer.planes import read_patch
 from streamer.render.compositor import FallbackReason, RenderedFace
+from streamer.render.lids import LidReader, LidState
 from streamer.render.motion import FaceMotion, PersonShape, TrackMotion
 from streamer.render.smoothing import OneEuroFilter
 from streamer.render.trust import MINIMUM_SIDE_PX, TrackTrust, box_side_px
@@ -51,6 +52,7 @@ class _Track:
 
     motion: TrackMotion = field(default_factory=TrackMotion)
     trust: TrackTrust = field(default_factory=TrackTrust)
+    lids: LidState = field(default_factory=LidState)
     # Light changes slower than the noise of the grid; unsmoothed, the synthetic skin would flicker.
     grid_filter: OneEuroFilter = field(
         default_factory=lambda: OneEuroFilter(minimum_cutoff_hz=1.0, speed_coefficient=4.0)
@@ -76,12 +78,14 @@ class SyntheticRenderer:
 
     Args:
         mesh: dense landmark model.
+        lids: reads how far the eyes are open.
         decoder: the network that corrects light, seams, lids and mouth.
         keeper: who wears which synthetic person.
     """
 
-    def __init__(self, mesh: FaceMesh, decoder: FaceDecoder, keeper: IdentityKeeper) -> None:
+    def __init__(self, mesh: FaceMesh, lids: LidReader, decoder: FaceDecoder, keeper: IdentityKeeper) -> None:
         self._mesh = mesh
+        self._lids = lids
         self._decoder = decoder
         self._keeper = keeper
         self._tracks: dict[int, _Track] = {}
@@ -101,8 +105,10 @@ class SyntheticRenderer:
             else:
                 slots.append(slot)
         prepared = []
-        for slot, (mesh, presence) in zip(slots, self._meshes(frame, [faces[s] for s in slots]), strict=True):
-            outcome = self._prepare(frame, faces[slot], slot, mesh, presence)
+        meshes = self._meshes(frame, [faces[slot] for slot in slots])
+        openings = self._lids.openings(frame, [mesh for mesh, _ in meshes])
+        for slot, (mesh, presence), opening in zip(slots, meshes, openings, strict=True):
+            outcome = self._prepare(frame, faces[slot], slot, mesh, presence, opening)
             if isinstance(outcome, FallbackReason):
                 answers[slot] = outcome
             else:
@@ -128,17 +134,25 @@ class SyntheticRenderer:
         ]
 
     def _prepare(
-        self, frame: Frame, face: TrackedFace, slot: int, mesh: Float32Array, presence: float
+        self,
+        frame: Frame,
+        face: TrackedFace,
+        slot: int,
+        mesh: Float32Array,
+        presence: float,
+        opening: Float64Array,
     ) -> _Prepared | FallbackReason:
         track = self._tracks.setdefault(face.track_id, _Track())
         try:
-            reason = track.trust.judge(presence, mesh, face, head_pose(mesh))
+            pose = head_pose(mesh)
+            reason = track.trust.judge(presence, mesh, face, pose)
             if reason is not None:
                 return reason
             person = self._keeper.person_for(face.track_id, frame, five_points(mesh).astype(np.float32))
             if track.shape is None:
                 track.shape = PersonShape(person.mesh_xyz_px)
-            motion = track.motion.step(track.shape, mesh, frame.pts_seconds)
+            openness = track.lids.openness(opening, pose.yaw_radians)
+            motion = track.motion.step(track.shape, mesh, frame.pts_seconds, openness)
             return _condition(frame, slot, person, motion, track)
         except IdentityRefusal as refusal:
             return FallbackReason(refusal.reason)

@@ -1,0 +1,85 @@
+"""Blinks: read from the iris model, relative to the track's own open eyes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from calibration.codebook import Codebook
+from engines.face.topology import EYE_LEFT, EYE_RIGHT
+from engines.landmarks import IRIS_PATCH_PX, IrisLandmarks
+from engines.zoo.registry import model_path
+from streamer.frame import Frame, StreamGeometry
+from streamer.render.lids import LidReader, LidState, _eye_patch
+
+
+def _state(open_value: float = 0.32, frames: int = 30) -> LidState:
+    state = LidState()
+    for _ in range(frames):
+        state.openness(np.array([open_value, open_value]), 0.0)
+    return state
+
+
+@pytest.mark.parametrize("open_value", [0.18, 0.25, 0.35])
+def test_eyes_of_any_width_are_open_at_rest_and_shut_in_a_blink(open_value: float) -> None:
+    state = _state(open_value)
+    assert state.openness(np.array([open_value, open_value]), 0.0) == (1.0, 1.0)
+    assert state.openness(np.array([0.45 * open_value, open_value]), 0.0) == (0.0, 1.0)
+    half, _ = state.openness(np.array([0.75 * open_value, open_value]), 0.0)
+    assert 0.2 < half < 0.8
+
+
+def test_the_first_frame_is_taken_for_open() -> None:
+    assert LidState().openness(np.array([0.1, 0.1]), 0.0) == (1.0, 1.0)
+
+
+def test_blinks_do_not_move_what_open_means() -> None:
+    state = _state()
+    for _ in range(20):
+        for value in (0.32, 0.32, 0.32, 0.32, 0.1):
+            state.openness(np.array([value, value]), 0.0)
+    assert state.openness(np.array([0.32, 0.32]), 0.0) == (1.0, 1.0)
+
+
+def test_the_far_eye_of_a_turned_head_follows_the_near_one() -> None:
+    assert _state().openness(np.array([0.32, 0.05]), 0.6) == (1.0, 1.0)
+    assert _state().openness(np.array([0.05, 0.32]), -0.6) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_an_eye_lies_level_in_the_middle_of_its_patch(mirrored: bool) -> None:
+    corners = np.array([[100.0, 50.0], [140.0, 70.0]])
+    first, last = (corners[1], corners[0]) if mirrored else (corners[0], corners[1])
+    eye = np.tile((first + last) / 2, (16, 1))
+    eye[0], eye[8] = first, last
+    affine = _eye_patch(eye, mirrored=mirrored)
+    placed = eye @ affine[:, :2].T + affine[:, 2]
+    assert placed.mean(axis=0) == pytest.approx([(IRIS_PATCH_PX - 1) / 2] * 2)
+    # The outer corner comes first and lies on the left in both, as the model was trained on one kind of eye.
+    assert placed[0, 0] < placed[8, 0]
+    assert placed[0, 1] == pytest.approx(placed[8, 1], abs=1e-6)
+
+
+def test_painted_lids_are_read_as_shut() -> None:
+    person = Codebook.load(model_path("codebook-v1")).person(0)
+    pictures = [person.appearance_rgb_u8, person.appearance_rgb_u8.copy()]
+    skin = tuple(int(v) for v in np.median(person.appearance_rgb_u8[120:160, 110:146].reshape(-1, 3), axis=0))
+    for indices in (EYE_LEFT, EYE_RIGHT):
+        points = person.mesh_xyz_px[indices, :2]
+        centre, half = points.mean(axis=0), np.ptp(points, axis=0) / 2 * 1.25
+        axes = (int(half[0]), int(half[1] + 2))
+        middle = (int(centre[0]), int(centre[1]))
+        cv2.ellipse(pictures[1], middle, axes, 0, 0, 360, skin, -1)
+        cv2.ellipse(pictures[1], (middle[0], middle[1] + axes[1] // 3), axes, 0, 20, 160, (40, 25, 20), 2)
+    reader = LidReader(IrisLandmarks.open())
+    readings = []
+    for picture in pictures:
+        video = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame = Frame(0, 0, Fraction(1, 25), video, StreamGeometry(256, 256))
+        readings.append(reader.openings(frame, [person.mesh_xyz_px]).mean())
+    assert readings[0] > 0.2
+    assert readings[1] < 0.8 * readings[0]
