@@ -54,7 +54,7 @@ def frame_of_picture(picture_rgb_u8: UInt8Array, number: int = 0, frames_per_sec
 
 def rgb_of_frame(frame: Frame) -> UInt8Array:
     """The inverse of `frame_of_picture`, up to the colour subsampling."""
-    return np.asarray(frame.video.to_ndarray(format="rgb24"), dtype=np.uint8)
+    return np.ascontiguousarray(frame.video.to_ndarray(format="rgb24"), dtype=np.uint8)
 
 
 class CentralFace:

@@ -25,7 +25,6 @@ from streamer.frame import Float32Array, Float64Array, UInt8Array
 from streamer.identity import IdentityKeeper
 from streamer.planes import read_patch
 from streamer.render.compositor import Compositor
-from streamer.render.renderer import SyntheticRenderer
 from streamer.toolkit import SyntheticTools, Toolkit
 
 _SCENE_SIZE = (480, 360)
@@ -105,7 +104,7 @@ class _Runs:
         assigner = IdentityAssigner(mechanism, tools.codebook, session="audit")
         stand_in = _AnswersOneCode(tools.codebook.space.code(direction))
         self._keeper = IdentityKeeper(assigner, tools.codebook, stand_in, stream="audit")
-        self._renderer = SyntheticRenderer(tools.mesh, tools.decoder, self._keeper)
+        self._renderer = tools.renderer(self._keeper)
         self._compositor = Compositor(self._renderer)
         self.drawn: list[int] = []
         self.recovered: list[int] = []

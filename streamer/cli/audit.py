@@ -7,18 +7,38 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
 
 from calibration.audit.epsilon import DEFAULT_TRIALS, EpsilonFinding, audit_mechanism
-from calibration.audit.report import epsilon_chart, epsilon_table
+from calibration.audit.report import epsilon_chart, epsilon_table, reid_table
+from calibration.audit.svg import Series, line_chart
 from calibration.bounds import check_epsilon
 from calibration.codebook import Codebook
+from calibration.exact import as_epsilon
 from calibration.mechanisms import MECHANISM_NAMES, CodebookMechanism, UniformMechanism, create_mechanism
+from calibration.scenes import SCENES
+from engines.detectors import create_detector
+from streamer.analysis import AnalyzerSettings
+from streamer.audit.coverage import (
+    MOST_BARE_PER_THOUSAND,
+    Examiner,
+    Score,
+    bare_rate,
+    broken_claims,
+    judged,
+    scene_scores,
+)
+from streamer.audit.lfw import read_matched_pairs
 from streamer.audit.people import open_codebook
+from streamer.audit.pictures import CentralFace
+from streamer.audit.recognisers import open_recognisers
+from streamer.audit.reidentify import ReidOutcome, reid_chart, rows_for, run_reid
 from streamer.audit.through_pixels import PixelFinding, audit_pixels
 from streamer.cli.exit_codes import FAILED
 from streamer.cli.results import write_results
 from streamer.errors import SettingsError
-from streamer.settings import make_settings
+from streamer.settings import DetectorName, make_settings
 from streamer.toolkit import Toolkit
 
 audit_app = typer.Typer(help="Attack our own claims; fails when one does not hold.", no_args_is_help=True)
@@ -89,3 +109,143 @@ def _pixel_audit(value: float, draws: int, codebook: Path | None, decoder: Path 
         return audit_pixels(toolkit, CodebookMechanism(str(value)), draws)
     finally:
         toolkit.close()
+
+
+@audit_app.command()
+def reid(
+    lfw: Annotated[
+        Path, typer.Option(help="Folder of Labeled Faces in the Wild: pairs.txt and the pictures.")
+    ],
+    pairs: Annotated[int, typer.Option(min=2, help="At most so many matched pairs.")] = 1500,
+    epsilons: Annotated[str, typer.Option(help="Epsilons, by commas; 0 is always shown.")] = "0,1,2.3,4",
+    copies: Annotated[
+        int, typer.Option(min=1, help="Anonymizations of each known picture that a parrot is trained on.")
+    ] = 3,
+    codebook: CodebookPath = None,
+    decoder: DecoderPath = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each engine.")] = 1,
+    out: OutFolder = None,
+) -> None:
+    """Attack anonymized portraits with face recognisers: naive, parrot, linkage.
+
+    Judged are epsilons up to 1 with recognisers that took no part in training.
+    """
+    values = _numbers(epsilons)
+    pictures = read_matched_pairs(lfw, pairs)
+    recognisers = open_recognisers(threads)
+    errors = Console(stderr=True)
+    for line in recognisers.missing:
+        errors.print(f"left out: {line}", highlight=False)
+    settings = make_settings(privacy={"codebook": codebook}, decoder=decoder, threads=threads)
+    toolkit = Toolkit(settings)
+    try:
+        rows = rows_for(toolkit, values, copies)
+        total = sum(len(pictures.probes) + row.copies * len(pictures.gallery) for row in rows)
+        with Progress(console=errors, transient=True) as progress:
+            task = progress.add_task("attacking", total=total)
+            outcome = run_reid(
+                pictures,
+                CentralFace(toolkit.detect),
+                rows,
+                recognisers.ready,
+                lambda row: progress.update(task, advance=1, description=row),
+            )
+    finally:
+        toolkit.close()
+    _show_reid(outcome)
+    write_results(out, "reid", {"reid": reid_chart(outcome)}, **vars(outcome), left_out=recognisers.missing)
+    if outcome.broken:
+        raise typer.Exit(FAILED)
+
+
+def _show_reid(outcome: ReidOutcome) -> None:
+    console = Console()
+    console.print(reid_table(outcome.results))
+    counts = Table("pictures", "made", "synthetic", "face found again", box=None)
+    for count in outcome.counts:
+        again = f"{100 * count.found_again / count.pictures:.1f} %"
+        counts.add_row(count.row, str(count.pictures), str(count.synthetic), again)
+    console.print(counts)
+    console.print(
+        f"{outcome.probes} probes, {outcome.gallery} in the gallery, {outcome.faceless} without a face"
+    )
+    for line in outcome.broken:
+        console.print(f"FAIL {line}", style="red", highlight=False)
+
+
+def _numbers(text: str) -> list[float]:
+    """Epsilons from text like "0,1,2.3"."""
+    return [float(as_epsilon(part.strip())) for part in text.split(",")]
+
+
+@audit_app.command()
+def coverage(
+    scenes: Annotated[
+        list[str] | None, typer.Option(help=f"Scene, may be repeated: {', '.join(SCENES)}. Default: all.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Variants of each scene.")] = 2,
+    height: Annotated[int, typer.Option(min=120, help="Height of the scenes, px.")] = 360,
+    detector: Annotated[DetectorName, typer.Option(help="Face detector.")] = DetectorName.RETINAFACE,
+    tiles: Annotated[bool, typer.Option(help="Also look at overlapping tiles.")] = False,
+    detect_every: Annotated[int, typer.Option(min=1, help="Run the detector on every n-th frame.")] = 1,
+    look_ahead_seconds: Annotated[float, typer.Option(min=0.0, help="How long frames wait.")] = 0.4,
+    limit: Annotated[
+        float, typer.Option(min=0.0, help="Most uncovered faces per 1,000.")
+    ] = MOST_BARE_PER_THOUSAND,
+    codebook: CodebookPath = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the detector.")] = 1,
+    out: OutFolder = None,
+) -> None:
+    """Count uncovered faces in synthetic scenes with exact truth. Faces too small to be detected are not judged."""
+    names = scenes or list(SCENES)
+    unknown = sorted(set(names) - set(SCENES))
+    if unknown:
+        raise SettingsError(f"scenes: no scene {unknown[0]!r}; there are: {', '.join(SCENES)}")
+    people = open_codebook(codebook)
+    finder = create_detector(
+        detector.value, score_threshold=AnalyzerSettings().continue_threshold, threads=threads
+    )
+    try:
+        examiner = Examiner(finder, tiles=tiles, interval=detect_every, look_ahead_seconds=look_ahead_seconds)
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            running = scene_scores(examiner, people, names, seeds, height)
+            scores = list(progress.track(running, total=len(names) * seeds, description="scenes"))
+    finally:
+        finder.close()
+    broken = broken_claims(scores, limit)
+    _show_coverage(scores, broken)
+    rows = [{**vars(score), "track_ids": len(score.track_ids)} for score in scores]
+    points = tuple((float(at), score.bare_per_thousand) for at, score in enumerate(scores))
+    alone = tuple((float(at), score.bare_by_detector_per_thousand) for at, score in enumerate(scores))
+    series = [Series("ours", points), Series("detector alone", alone, dashed=True)]
+    chart = line_chart("Uncovered faces", "scene, in the order of the table", "per 1,000", series)
+    write_results(out, "coverage", {"coverage": chart}, scores=rows, broken=broken, limit_per_thousand=limit)
+    if broken:
+        raise typer.Exit(FAILED)
+
+
+def _show_coverage(scores: list[Score], broken: list[str]) -> None:
+    table = Table(
+        "scene", "faces", "bare per 1,000", "detector alone", "tracks", "switches", "shared", "extra"
+    )
+    for score in scores:
+        table.add_row(
+            score.name.removeprefix("scene "),
+            str(score.faces),
+            f"{score.bare_per_thousand:.1f}",
+            f"{score.bare_by_detector_per_thousand:.1f}",
+            str(len(score.track_ids)),
+            str(score.switches),
+            str(score.shared),
+            str(score.extra),
+        )
+    console = Console()
+    console.print(table)
+    rate = bare_rate(judged(scores))
+    console.print(
+        f"{rate.successes} of {rate.trials:,} judged faces uncovered:"
+        f" {1000 * rate.value:.2f} per 1,000, at most {1000 * rate.high:.2f} (95 %)",
+        highlight=False,
+    )
+    for line in broken:
+        console.print(f"FAIL {line}", style="red", highlight=False)

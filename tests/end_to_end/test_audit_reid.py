@@ -1,0 +1,85 @@
+"""`veilstream audit reid` and `audit coverage` on people who do not exist."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from calibration.scenes import Cutout, Keyframe, Role, Scene
+from streamer.cli.app import app
+
+
+@pytest.fixture
+def portraits(cutouts: list[Cutout], tmp_path: Path) -> Path:
+    """Two pictures each of a few synthetic people, laid out as LFW is."""
+    folder = tmp_path / "lfw"
+    for person, cutout in enumerate(cutouts[:4]):
+        (folder / "images" / f"P_{person}").mkdir(parents=True)
+        for picture in (1, 2):
+            keys = (Keyframe(0, 125.0 + 4 * picture, 130.0, 90.0, roll_degrees=6.0 * picture - 9.0),)
+            scene = Scene("portrait", (250, 250), 1, [Role(1, cutout, keys)], seed=10 * person + picture)
+            rgb = next(iter(scene.frames())).picture_rgb_u8
+            path = folder / "images" / f"P_{person}" / f"P_{person}_{picture:04d}.jpg"
+            cv2.imwrite(str(path), np.ascontiguousarray(rgb[:, :, ::-1]))
+    (folder / "pairs.txt").write_text("1\t4\n" + "".join(f"P_{person}\t1\t2\n" for person in range(4)))
+    return folder
+
+
+def test_portraits_are_attacked_and_without_held_out_recognisers_nothing_is_claimed(
+    portraits: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    runner = CliRunner(env={"COLUMNS": "160", "XDG_CACHE_HOME": str(tmp_path / "empty")})
+    arguments = [
+        "audit",
+        "reid",
+        "--lfw",
+        str(portraits),
+        "--epsilons",
+        "1",
+        "--copies",
+        "1",
+        "--out",
+        str(out),
+    ]
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 1, done.output
+    assert "no recogniser that took no part in training" in done.output
+    written = json.loads((out / "reid.json").read_text())
+    assert {result["row"] for result in written["results"]} == {
+        "original", "epsilon 0", "epsilon 1", "blur", "solid",
+    }  # fmt: skip
+    assert {result["attack"] for result in written["results"]} == {"naive", "parrot", "linkage"}
+    counts = {count["row"]: count for count in written["counts"]}
+    assert counts["epsilon 1"]["pictures"] == 8
+    assert counts["epsilon 1"]["synthetic"] >= 6
+    assert (out / "reid.svg").read_text().startswith("<svg")
+    # Nothing biometric is written: no list of numbers as long as a code.
+    assert "codes" not in json.dumps(written)
+
+
+def test_scenes_with_truth_are_covered(tmp_path: Path) -> None:
+    runner = CliRunner(env={"COLUMNS": "160"})
+    easy = [
+        "audit",
+        "coverage",
+        "--scenes",
+        "walk",
+        "--seeds",
+        "1",
+        "--height",
+        "240",
+        "--out",
+        str(tmp_path),
+    ]
+    done = runner.invoke(app, easy)
+    assert done.exit_code == 0, done.output
+    (score,) = json.loads((tmp_path / "coverage.json").read_text())["scores"]
+    assert score["faces"] == 75
+    assert score["shared"] == 0
+    assert (tmp_path / "coverage.svg").read_text().startswith("<svg")
