@@ -83,3 +83,20 @@ def test_scenes_with_truth_are_covered(tmp_path: Path) -> None:
     assert score["faces"] == 75
     assert score["shared"] == 0
     assert (tmp_path / "coverage.svg").read_text().startswith("<svg")
+
+
+def test_probes_read_what_crosses_beside_the_code(portraits: Path, tmp_path: Path) -> None:
+    runner = CliRunner(env={"COLUMNS": "160"})
+    arguments = ["audit", "attributes", "--lfw", str(portraits), "--out", str(tmp_path / "out")]
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    findings = {
+        item["part"]: item for item in json.loads((tmp_path / "out/attributes.json").read_text())["findings"]
+    }
+    assert list(findings) == [
+        "colour grid", "drawing", "hole and outline", "all of them", "code of the original",
+    ]  # fmt: skip
+    assert findings["colour grid"]["numbers"] == 3 * 8 * 8
+    # Two pictures of one codebook person differ by a turn and a shift: the recogniser knows everybody again.
+    assert findings["code of the original"]["best_rank1"] == 1.0
+    assert runner.invoke(app, [*arguments, "--limit", "0"]).exit_code == 1

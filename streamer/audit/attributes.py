@@ -1,0 +1,175 @@
+"""What crosses beside the identity code, read by probes: everything the decoder is told of the real face.
+
+Everybody wears the same synthetic person here, so the code says nothing, and whatever differs between two pictures in
+the decoder's input came from the real faces: the grid of colours, the drawing of the moving parts, the outline of the
+hole. The surroundings are left out; they are in the output as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from calibration.audit.attributes import ProbeResult, explained_identity, probe_identity
+from calibration.audit.reid import FloatArray, IntArray
+from calibration.codebook import SyntheticPerson
+from engines.decoder import DecoderOutput, FaceDecoder
+from streamer.audit.lfw import ProbesAndGallery
+from streamer.audit.pictures import CentralFace, FoundFace, cover
+from streamer.audit.recognisers import SFaceRecogniser
+from streamer.errors import InputError
+from streamer.frame import Float32Array, Frame, UInt8Array
+from streamer.identity import IdentityKeeper
+from streamer.render.compositor import Compositor
+from streamer.toolkit import SyntheticTools
+
+# Channels of the decoder's input (see `engines.face.conditioning`), and the side they are brought down to.
+_PARTS = {"colour grid": ((8, 9, 10), 8), "drawing": ((11,), 16), "hole and outline": ((6, 7), 16)}
+EVERYTHING = "all of them"
+ORIGINAL_CODE = "code of the original"
+LEAST_PEOPLE = 4
+_MOST_COMPONENTS = 64
+_ROWS_PER_COMPONENT = 4
+
+
+@dataclass(frozen=True)
+class AttributeFinding:
+    """What the probes read from one part.
+
+    Attributes:
+        part: which attributes.
+        numbers: how many of them.
+        probes: a ridge and a logistic regression, each tried on pictures it was not trained on.
+        explained: share of the variance of strangers' identity codes that the part explains; 0 is none.
+    """
+
+    part: str
+    numbers: int
+    probes: tuple[ProbeResult, ...]
+    explained: float
+
+    @property
+    def best_rank1(self) -> float:
+        return max(probe.rank1.value for probe in self.probes)
+
+
+def audit_attributes(
+    pictures: ProbesAndGallery,
+    central: CentralFace,
+    tools: SyntheticTools,
+    encoder: SFaceRecogniser,
+    on_picture: Callable[[], None] = lambda: None,
+) -> list[AttributeFinding]:
+    """A finding per part, for all together, and for the original's own code, which is what there is to be read.
+
+    Raises:
+        InputError: too few people with two pictures that can be rendered.
+    """
+    reader = _Reader(tools)
+    people: list[str] = []
+    told: list[dict[str, Float32Array]] = []
+    codes: list[Float32Array] = []
+    for portrait in (*pictures.probes, *pictures.gallery):
+        picture = portrait.read()
+        face = central.find(picture)
+        parts = None if face is None else reader.parts(picture, face)
+        if face is not None and parts is not None:
+            people.append(portrait.person)
+            told.append(parts)
+            codes.append(encoder.encode(picture, face))
+        on_picture()
+    return _probed(people, told, codes)
+
+
+def _probed(
+    people: Sequence[str], told: Sequence[dict[str, Float32Array]], codes: Sequence[Float32Array]
+) -> list[AttributeFinding]:
+    """Findings over the people who have at least two pictures."""
+    kept = [row for row, person in enumerate(people) if people.count(person) > 1]
+    names = {person: number for number, person in enumerate(sorted({people[row] for row in kept}))}
+    if len(names) < LEAST_PEOPLE:
+        raise InputError(
+            f"attributes need {LEAST_PEOPLE} people with two pictures that can be rendered, got {len(names)}"
+        )
+    who: IntArray = np.array([names[people[row]] for row in kept])
+    identity = np.stack([codes[row] for row in kept])
+    parts = {part: np.stack([told[row][part] for row in kept]) for part in (*_PARTS, EVERYTHING)}
+    return [
+        _finding(part, values, identity, who) for part, values in (*parts.items(), (ORIGINAL_CODE, identity))
+    ]
+
+
+def _finding(part: str, attributes: FloatArray, identity: FloatArray, who: IntArray) -> AttributeFinding:
+    values = _principal(attributes)
+    tracks = np.arange(len(who))
+    probes = tuple(probe_identity(values, who, tracks, probe=probe) for probe in ("ridge", "logistic"))
+    return AttributeFinding(part, attributes.shape[1], probes, explained_identity(values, identity, who))
+
+
+def _principal(values: FloatArray) -> FloatArray:
+    """(n, f) to its strongest principal components, few enough that a probe of n rows can be fitted to them."""
+    centred = np.asarray(values, dtype=np.float64) - values.mean(axis=0)
+    left, singular, _ = np.linalg.svd(centred, full_matrices=False)
+    count = max(2, min(_MOST_COMPONENTS, len(values) // _ROWS_PER_COMPONENT))
+    return np.asarray(left[:, :count] * singular[:count])
+
+
+class _Reader:
+    """Renders pictures as tracks of one frame and keeps what the decoder was told."""
+
+    def __init__(self, tools: SyntheticTools) -> None:
+        self._decoder = _Overheard(tools.decoder)
+        self._renderer = replace(tools, decoder=self._decoder).renderer(_OnePerson(tools.codebook.person(0)))
+        self._compositor = Compositor(self._renderer)
+        self._track_id = 0
+
+    def parts(self, picture_rgb_u8: UInt8Array, face: FoundFace) -> dict[str, Float32Array] | None:
+        """Numbers by part; None when the face was covered instead of rendered."""
+        self._track_id += 1
+        cover(self._compositor, picture_rgb_u8, face, self._track_id)
+        self._renderer.release(self._track_id)
+        conditioning = self._decoder.take()
+        if conditioning is None:
+            return None
+        parts = {part: _brought_down(conditioning, *layout) for part, layout in _PARTS.items()}
+        return {**parts, EVERYTHING: np.concatenate(list(parts.values()))}
+
+
+class _Overheard(FaceDecoder):
+    """A decoder that remembers the last face it was told of, (12, 128, 128)."""
+
+    def __init__(self, decoder: FaceDecoder) -> None:
+        self._decoder = decoder
+        self._heard: Float32Array | None = None
+
+    def run(self, conditioning: Float32Array) -> DecoderOutput:
+        self._heard = conditioning[0].copy()
+        return self._decoder.run(conditioning)
+
+    def take(self) -> Float32Array | None:
+        """What was heard since the last call."""
+        heard, self._heard = self._heard, None
+        return heard
+
+
+class _OnePerson(IdentityKeeper):
+    """Gives every track the same synthetic person, without a draw."""
+
+    def __init__(self, person: SyntheticPerson) -> None:
+        self._person = person
+
+    def person_for(self, track_id: int, frame: Frame, points_xy_px: Float32Array) -> SyntheticPerson:
+        return self._person
+
+    def release(self, track_id: int) -> None:
+        return None
+
+
+def _brought_down(conditioning: Float32Array, channels: tuple[int, ...], side: int) -> Float32Array:
+    pictures = [
+        cv2.resize(conditioning[channel], (side, side), interpolation=cv2.INTER_AREA) for channel in channels
+    ]
+    return np.concatenate([np.ravel(picture) for picture in pictures]).astype(np.float32)
