@@ -81,7 +81,7 @@ def audit_pixels(toolkit: Toolkit, mechanism: CodebookMechanism, draws: int) -> 
     event = frozenset(space.rank(favoured, np.arange(tools.codebook.size))[:nearest].tolist())
     near = _Runs(tools, mechanism, favoured, central).run(picture, face, draws)
     far = _Runs(tools, mechanism, -favoured, central).run(picture, face, draws)
-    label = f"{mechanism.name}, through the pixels"
+    label = f"{mechanism.name}, from pixels"
     finding = audit_recovered(label, float(mechanism.epsilon), event, near.recovered, far.recovered)
     hits = sum(a == b for runs in (near, far) for a, b in zip(runs.drawn, runs.recovered, strict=True))
     return PixelFinding(finding, 2 * draws, hits)

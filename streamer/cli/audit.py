@@ -62,7 +62,8 @@ def epsilon(
     ] = None,
     trials: Annotated[int, typer.Option(min=100, help="Draws under each of two codes.")] = DEFAULT_TRIALS,
     pixels: Annotated[
-        int, typer.Option(min=0, help="Tracks rendered under each code, for the audit through the pixels.")
+        int,
+        typer.Option(min=0, help="Tracks rendered under each code at the epsilon nearest to 1; 0 for none."),
     ] = DEFAULT_PIXEL_DRAWS,
     allow_large_epsilon: Annotated[bool, typer.Option(help="Accept an epsilon above 8.")] = False,
     codebook: CodebookPath = None,
@@ -72,6 +73,9 @@ def epsilon(
     """How much a draw tells, measured on the draws themselves and on the pictures made from them."""
     epsilons = sorted(set(epsilon or DEFAULT_EPSILONS))
     names = mechanism or list(MECHANISM_NAMES)
+    unknown = sorted(set(names) - set(MECHANISM_NAMES))
+    if unknown:
+        raise SettingsError(f"mechanism: no {unknown[0]!r}; there are: {', '.join(MECHANISM_NAMES)}")
     for value in epsilons:
         check_epsilon(value, allow_large_epsilon)
     console = Console()

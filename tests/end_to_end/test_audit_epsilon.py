@@ -93,3 +93,9 @@ def test_an_epsilon_is_told_what_it_bounds_beside_what_was_measured(tmp_path: Pa
 @pytest.mark.parametrize("wish", [(), ("--tpr", 0.005, "--epsilon", 1)])
 def test_a_plan_needs_one_wish(wish: tuple[str | float, ...]) -> None:
     assert isinstance(_run("calibrate", "epsilon", *map(str, wish)).exception, SettingsError)
+
+
+def test_a_mechanism_that_does_not_exist_is_refused() -> None:
+    done = _run("audit", "epsilon", "--mechanism", "magic")
+    assert isinstance(done.exception, SettingsError)
+    assert "privunit" in str(done.exception)

@@ -12,6 +12,7 @@ from calibration.scenes import drawn_cutout
 from engines.detectors import Detection
 from streamer.audit.lfw import ProbesAndGallery, read_matched_pairs
 from streamer.audit.pictures import CentralFace, Covered, FoundFace, frame_of_picture, rgb_of_frame
+from streamer.audit.recognisers import open_recognisers
 from streamer.audit.reidentify import Row, original_row, reid_chart, run_reid
 from streamer.errors import InputError
 
@@ -127,3 +128,14 @@ def test_a_picture_survives_the_way_through_a_frame() -> None:
     assert back.shape == picture.shape
     assert back.flags.c_contiguous
     assert np.abs(back.astype(int) - picture).mean() < 4.0
+
+
+def test_recognisers_that_are_not_here_are_named_with_the_way_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = open_recognisers()
+    assert [recogniser.name for recogniser in found.ready] == ["sface"]
+    assert not found.ready[0].held_out
+    assert len(found.missing) == 2
+    assert any("veilstream models fetch attacker-fr-feature" in line for line in found.missing)
