@@ -178,7 +178,8 @@ def _condition(
     warped = apply_field(warp.source_xy_px, person.appearance_rgb_u8).astype(np.float32) / np.float32(255.0)
     conditioning = pack(warped, crop, hole, outline_mask(warp.silhouette, hole), grid, drawing(target))
     display_px_per_crop_px = 1.0 / float(np.linalg.norm(crop_from_display[0, :2]))
-    patch_scale = int(np.clip(np.ceil(display_px_per_crop_px), 1, LARGEST_PATCH_SCALE))
+    # A patch a little coarser than the face is not seen; one scale more costs twice the work.
+    patch_scale = int(np.clip(np.ceil(display_px_per_crop_px - 0.3), 1, LARGEST_PATCH_SCALE))
     return _Prepared(slot, person, crop_from_display, patch_scale, warp.source_xy_px, hole, conditioning)
 
 
