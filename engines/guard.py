@@ -30,6 +30,8 @@ class GuardedEngine(Engine):
         self._engine = engine
         self._timeout_seconds = timeout_seconds
         self._abandoned = False
+        # One question at a time, or two callers could take each other's answers.
+        self._turn = threading.Lock()
         self._tasks: queue.SimpleQueue[Mapping[str, Tensor] | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
         self._worker: threading.Thread | None = None
@@ -43,6 +45,10 @@ class GuardedEngine(Engine):
         return self._engine.outputs
 
     def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        with self._turn:
+            return self._infer(inputs)
+
+    def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if self._abandoned:
             raise EngineError(
                 f"the engine hung for over {self._timeout_seconds:g} s and is not used any more"

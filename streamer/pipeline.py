@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from streamer.frame import AnalyzedFrame, Frame, TrackedFace
+from streamer.queues import BoundedQueue
 from streamer.render.compositor import AnonymizedFrame, Compositor
 from streamer.report import JobRecorder
+
+# Analyzed frames that may wait for rendering. They come on top of the look-ahead, so few are enough.
+ANALYZED_AHEAD = 4
 
 
 class Cancelled(Exception):
@@ -38,7 +42,7 @@ class FrameSink(Protocol):
 
 @dataclass(slots=True)
 class StageSeconds:
-    """Wall-clock seconds the pipeline's own thread spent in each stage; waiting for a queue counts for that end."""
+    """Wall-clock seconds spent in each stage. Analysis runs beside rendering; waiting counts for the end waited for."""
 
     source: float = 0.0
     analysis: float = 0.0
@@ -79,26 +83,51 @@ class Pipeline:
     seconds: StageSeconds = field(default_factory=StageSeconds)
 
     def run(self) -> None:
-        """Process until the source ends. Raises what the source or the sink raise, or Cancelled."""
+        """Process until the source ends. Raises what the source or the sink raise, or Cancelled.
+
+        Analysis runs in a thread of its own, a few frames ahead: it reads frames that rendering has not reached yet.
+        """
+        ready: BoundedQueue[AnalyzedFrame] = BoundedQueue(ANALYZED_AHEAD)
+        thread = threading.Thread(
+            target=self._analyze, args=(ready,), name="veilstream-analysis", daemon=True
+        )
+        thread.start()
+        try:
+            for analyzed in ready:
+                if self.cancel.is_set():
+                    raise Cancelled
+                self._finish(analyzed)
+        finally:
+            ready.cancel()
+            thread.join()
+        if self.cancel.is_set():
+            raise Cancelled
+
+    def _analyze(self, ready: BoundedQueue[AnalyzedFrame]) -> None:
+        try:
+            for analyzed in self._analyzed():
+                if not ready.put(analyzed):
+                    return
+        except BaseException as error:
+            ready.finish(error)
+        else:
+            ready.finish()
+
+    def _analyzed(self) -> Iterator[AnalyzedFrame]:
         clock = time.perf_counter
         mark = clock()
         for frame in self.frames:
             now = clock()
             self.seconds.source += now - mark
             if self.cancel.is_set():
-                raise Cancelled
-            ready = self.analyzer.push(frame)
+                return
+            emitted = self.analyzer.push(frame)
             if self.observe is not None:
                 self.observe(frame, self.analyzer.latest_faces)
+            self.seconds.analysis += clock() - now
+            yield from emitted
             mark = clock()
-            self.seconds.analysis += mark - now
-            for analyzed in ready:
-                self._finish(analyzed)
-            mark = clock()
-        for analyzed in self.analyzer.flush():
-            if self.cancel.is_set():
-                raise Cancelled
-            self._finish(analyzed)
+        yield from self.analyzer.flush()
 
     def _finish(self, analyzed: AnalyzedFrame) -> None:
         start = time.perf_counter()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from engines.detectors.base import Detection, FaceDetector, PictureU8
+from engines.detectors.base import Detection, FaceDetector, Floats, PictureU8, intersection_over_union
 from engines.landmarks import MESH_PATCH_PX, FaceMesh, patch_from_box_and_points
 
 # Clear faces score above this; below it, boxes of at least this side are looked at again.
@@ -23,6 +23,9 @@ SMALLEST_DOUBTED_SIDE_PX = 40.0
 NO_FACE_PRESENCE = -4.0
 # Share of a picture's side from its border within which a box counts as cut off.
 BORDER_SHARE = 0.01
+# A box denied once is not looked at again for this many pictures, as long as it stays where it was.
+LOOKS_SPARED = 4
+SAME_PLACE_OVERLAP = 0.7
 
 Detect = Callable[[PictureU8], Sequence[Detection]]
 
@@ -46,16 +49,34 @@ class DoubtingDetector:
         self._other = other
         self._mesh = mesh
         self.denied = 0
+        self._remembered: list[tuple[Floats, int]] = []
 
     def __call__(self, picture_rgb_u8: PictureU8) -> list[Detection]:
         """Faces in (H, W, 3) uint8 RGB. Raises EngineError as the detector does; a failed second look keeps all."""
         found = list(self._detect(picture_rgb_u8))
         doubted = [item for item in found if _is_doubtful(item, picture_rgb_u8.shape[:2])]
         if not doubted:
+            self._remembered = []
             return found
-        denied = self._denied(picture_rgb_u8, doubted)
+        spared = {id(item): left for item in doubted if (left := self._looks_left(item)) > 0}
+        looked_at = [item for item in doubted if id(item) not in spared]
+        fresh = self._denied(picture_rgb_u8, looked_at) if looked_at else []
+        denied = fresh + [item for item in doubted if id(item) in spared]
+        self._remembered = [(item.box_xyxy_px, spared.get(id(item), LOOKS_SPARED + 1) - 1) for item in denied]
         self.denied += len(denied)
         return [item for item in found if not any(item is other for other in denied)]
+
+    def _looks_left(self, item: Detection) -> int:
+        """For how many more pictures the answer to this box is known; 0 when it must be looked at."""
+        box = item.box_xyxy_px
+        area = float(np.prod(box[2:] - box[:2]))
+        for known, left in self._remembered:
+            overlap = intersection_over_union(
+                known, float(np.prod(known[2:] - known[:2])), box[None], np.float32([area])
+            )
+            if overlap[0] >= SAME_PLACE_OVERLAP:
+                return left
+        return 0
 
     def _denied(self, picture_rgb_u8: PictureU8, doubted: list[Detection]) -> list[Detection]:
         denied = [item for item in doubted if self._presence(picture_rgb_u8, item) < NO_FACE_PRESENCE]

@@ -7,6 +7,7 @@ encoder, the mechanism draws (one draw, one ledger line), and crops and embeddin
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -70,6 +71,8 @@ class IdentityKeeper:
         self._candidates: dict[int, _Candidates] = {}
         self._people: dict[int, SyntheticPerson] = {}
         self._refusals: dict[int, str] = {}
+        # `observe` is called by the analysis thread, everything else by the one that renders.
+        self._mutex = threading.Lock()
         self.assignments: dict[int, Assignment] = {}
 
     def observe(self, frame: Frame, faces: list[TrackedFace]) -> None:
@@ -79,10 +82,11 @@ class IdentityKeeper:
         for face in faces:
             if face.points_xy_px is None or self._is_settled(face.track_id):
                 continue
-            candidates = self._candidates.setdefault(face.track_id, _Candidates())
             quality = _quality(face)
-            if candidates.wants(quality):
-                candidates.add(quality, _aligned_crop(frame, face.points_xy_px))
+            crop = _aligned_crop(frame, face.points_xy_px) if self._wants(face.track_id, quality) else None
+            with self._mutex:
+                if crop is not None and not self._is_settled(face.track_id):
+                    self._candidates.setdefault(face.track_id, _Candidates()).add(quality, crop)
 
     def person_for(self, track_id: int, frame: Frame, points_xy_px: Float32Array) -> SyntheticPerson:
         """The person of a track, drawn at the first call.
@@ -101,30 +105,41 @@ class IdentityKeeper:
             raise IdentityRefusal(self._refusals[track_id])
         code_unit = self._encode(track_id, frame, points_xy_px)
         try:
+            self._people[track_id] = self._draw(track_id, code_unit)
+        finally:
+            del code_unit
+            # After the track is settled, so that `observe` cannot leave a crop behind.
+            with self._mutex:
+                self._candidates.pop(track_id, None)
+        return self._people[track_id]
+
+    def _draw(self, track_id: int, code_unit: Float32Array | None) -> SyntheticPerson:
+        try:
             assignment = self._assigner.assign(self._stream, track_id, code_unit)
         except BudgetExhausted:
             self._refuse(track_id, "budget_spent")
         except CodebookExhausted:
             self._refuse(track_id, "codebook_exhausted")
-        finally:
-            del code_unit
-            self._candidates.pop(track_id, None)
         self.assignments[track_id] = assignment
         try:
-            person = self._codebook.person(assignment.index)
+            return self._codebook.person(assignment.index)
         except CalibrationError:
             # Spent all the same, but no longer worn by anybody.
             self._assigner.release(track_id)
             self._refuse(track_id, "codebook_damaged")
-        self._people[track_id] = person
-        return person
 
     def release(self, track_id: int) -> None:
         """The track is over: its synthetic person may be given to another one."""
-        self._candidates.pop(track_id, None)
+        with self._mutex:
+            self._candidates.pop(track_id, None)
         self._refusals.pop(track_id, None)
         if self._people.pop(track_id, None) is not None:
             self._assigner.release(track_id)
+
+    def _wants(self, track_id: int, quality: float) -> bool:
+        with self._mutex:
+            candidates = self._candidates.get(track_id)
+            return candidates is None or candidates.wants(quality)
 
     def _is_settled(self, track_id: int) -> bool:
         return track_id in self._people or track_id in self._refusals
@@ -136,10 +151,10 @@ class IdentityKeeper:
     def _encode(self, track_id: int, frame: Frame, points_xy_px: Float32Array) -> Float32Array | None:
         if self._encoder is None:
             return None
-        kept = self._candidates.get(track_id)
-        crops = (
-            [crop for _, crop in kept.crops] if kept and kept.crops else [_aligned_crop(frame, points_xy_px)]
-        )
+        with self._mutex:
+            kept = self._candidates.get(track_id)
+            crops = [crop for _, crop in kept.crops] if kept else []
+        crops = crops or [_aligned_crop(frame, points_xy_px)]
         mean = self._encoder.encode(np.stack(crops)).mean(axis=0)
         return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), dtype=np.float32)
 

@@ -105,10 +105,17 @@ class SyntheticRenderer:
             else:
                 slots.append(slot)
         prepared = []
+        trusted: list[tuple[int, Float32Array]] = []
         meshes = self._meshes(frame, [faces[slot] for slot in slots])
-        openings = self._lids.openings(frame, [mesh for mesh, _ in meshes])
-        for slot, (mesh, presence), opening in zip(slots, meshes, openings, strict=True):
-            outcome = self._prepare(frame, faces[slot], slot, mesh, presence, opening)
+        for slot, (mesh, presence) in zip(slots, meshes, strict=True):
+            reason = self._judge(faces[slot], mesh, presence)
+            if reason is None:
+                trusted.append((slot, mesh))
+            else:
+                answers[slot] = reason
+        openings = self._lids.openings(frame, [mesh for _, mesh in trusted])
+        for (slot, mesh), opening in zip(trusted, openings, strict=True):
+            outcome = self._prepare(frame, faces[slot], slot, mesh, opening)
             if isinstance(outcome, FallbackReason):
                 answers[slot] = outcome
             else:
@@ -133,25 +140,27 @@ class SyntheticRenderer:
             for affine, mesh, score in zip(affines, points, presence, strict=True)
         ]
 
+    def _judge(self, face: TrackedFace, mesh: Float32Array, presence: float) -> FallbackReason | None:
+        track = self._tracks.setdefault(face.track_id, _Track())
+        try:
+            return track.trust.judge(presence, mesh, face, head_pose(mesh))
+        except ValueError:
+            return FallbackReason.NOT_VERIFIED
+
     def _prepare(
         self,
         frame: Frame,
         face: TrackedFace,
         slot: int,
         mesh: Float32Array,
-        presence: float,
         opening: Float64Array,
     ) -> _Prepared | FallbackReason:
-        track = self._tracks.setdefault(face.track_id, _Track())
+        track = self._tracks[face.track_id]
         try:
-            pose = head_pose(mesh)
-            reason = track.trust.judge(presence, mesh, face, pose)
-            if reason is not None:
-                return reason
             person = self._keeper.person_for(face.track_id, frame, five_points(mesh).astype(np.float32))
             if track.shape is None:
                 track.shape = PersonShape(person.mesh_xyz_px)
-            openness = track.lids.openness(opening, pose.yaw_radians)
+            openness = track.lids.openness(opening, head_pose(mesh).yaw_radians)
             motion = track.motion.step(track.shape, mesh, frame.pts_seconds, openness)
             return _condition(frame, slot, person, motion, track)
         except IdentityRefusal as refusal:
