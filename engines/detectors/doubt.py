@@ -69,12 +69,9 @@ class DoubtingDetector:
     def _looks_left(self, item: Detection) -> int:
         """For how many more pictures the answer to this box is known; 0 when it must be looked at."""
         box = item.box_xyxy_px
-        area = float(np.prod(box[2:] - box[:2]))
         for known, left in self._remembered:
-            overlap = intersection_over_union(
-                known, float(np.prod(known[2:] - known[:2])), box[None], np.float32([area])
-            )
-            if overlap[0] >= SAME_PLACE_OVERLAP:
+            area, known_area = (np.prod(b[2:] - b[:2], keepdims=True) for b in (box, known))
+            if intersection_over_union(known, known_area[0], box[None], area)[0] >= SAME_PLACE_OVERLAP:
                 return left
         return 0
 
