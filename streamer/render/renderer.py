@@ -44,6 +44,8 @@ _log = logging.getLogger(__name__)
 
 MESH_PATCH_PX = 192
 LARGEST_PATCH_SCALE = 4
+# Mean spread of R, G and B (0..1) below which a picture counts as black and white.
+GREY_SPREAD = 0.008
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class _Prepared:
     field_xy_px: Float32Array
     hole: UInt8Array
     conditioning: Float32Array
+    without_colour: bool
 
 
 class SyntheticRenderer:
@@ -189,7 +192,16 @@ def _condition(
     display_px_per_crop_px = 1.0 / float(np.linalg.norm(crop_from_display[0, :2]))
     # A patch a little coarser than the face is not seen; one scale more costs twice the work.
     patch_scale = int(np.clip(np.ceil(display_px_per_crop_px - 0.3), 1, LARGEST_PATCH_SCALE))
-    return _Prepared(slot, person, crop_from_display, patch_scale, warp.source_xy_px, hole, conditioning)
+    return _Prepared(
+        slot,
+        person,
+        crop_from_display,
+        patch_scale,
+        warp.source_xy_px,
+        hole,
+        conditioning,
+        without_colour=float(np.ptp(crop, axis=2).mean()) < GREY_SPREAD,
+    )
 
 
 def _finish(item: _Prepared, fields: Float32Array, mask: Float32Array, fill: Float32Array) -> RenderedFace:
@@ -197,6 +209,9 @@ def _finish(item: _Prepared, fields: Float32Array, mask: Float32Array, fill: Flo
     side = CROP_SIDE_PX * item.patch_scale
     appearance = apply_field(item.field_xy_px, item.person.appearance_rgb_u8, side)
     patch = compose(appearance.astype(np.float32) / np.float32(255.0), fields, mask, fill)
+    if item.without_colour:
+        # The decoder brings the colours near the grid's, not onto them; in black and white a trace is seen.
+        patch = np.repeat(patch.mean(axis=2, keepdims=True), 3, axis=2)
     shift = (item.patch_scale - 1) / 2.0
     patch_from_crop = np.array([[item.patch_scale, 0.0, shift], [0.0, item.patch_scale, shift]])
     return RenderedFace(

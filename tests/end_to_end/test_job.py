@@ -265,3 +265,23 @@ def test_time_stamps_do_not_depend_on_speed(walk_clip: Path, tmp_path: Path) -> 
     with av.open(str(walk_clip)) as old, av.open(str(output)) as new:
         stamps = [[float(f.pts * f.time_base) for f in c.decode(video=0)] for c in (old, new)]
     assert stamps[0] == pytest.approx(stamps[1], abs=1e-9)
+
+
+def test_black_and_white_stays_black_and_white(walk_scene: Scene, tmp_path: Path) -> None:
+    source, output = tmp_path / "grey.mp4", tmp_path / "out.mp4"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *walk_scene.size, "yuv420p"
+        for number, frame in enumerate(walk_scene.frames()):
+            if number == 12:
+                break
+            grey = np.repeat(frame.picture_rgb_u8.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(stream.encode(None))
+    result = anonymize_file(source, output, settings=make_settings(encode={"crf": 8}))
+    assert result.coverage["faces_synthetic"] > 0
+    with av.open(str(output)) as container:
+        for frame in container.decode(video=0):
+            for plane in frame.planes[1:]:
+                rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+                assert np.abs(rows[:, : plane.width].astype(int) - 128).max() <= 3
