@@ -167,7 +167,8 @@ class JobRunner:
         on_progress: ProgressCallback | None,
         cancel: threading.Event,
     ) -> None:
-        rendering = self._toolkit.new_renderer(f"sha256:{result.input_sha256[:16]}")
+        depth = self._depth_frames(source)
+        rendering = self._toolkit.new_renderer(f"sha256:{result.input_sha256[:16]}", depth)
         renderer, keeper = rendering if rendering is not None else (None, None)
         recorder = JobRecorder()
         denied_before = self._toolkit.denied_detections
@@ -201,6 +202,10 @@ class JobRunner:
         result.mot_lines = recorder.mot_lines()
         _account(result, recorder, keeper)
 
+    def _depth_frames(self, source: VideoSource) -> int:
+        rate = float(source.stream_info.frame_rate or DEFAULT_FRAMES_PER_SECOND)
+        return frames_for(self._settings.analysis.look_ahead_seconds, rate)
+
     def _analyzer(self, source: VideoSource) -> Analyzer:
         settings = self._settings.analysis
         rate = float(source.stream_info.frame_rate or DEFAULT_FRAMES_PER_SECOND)
@@ -211,7 +216,7 @@ class JobRunner:
             AnalyzerSettings(
                 score_threshold=settings.score_threshold,
                 continue_threshold=settings.continue_threshold,
-                depth_frames=frames_for(settings.look_ahead_seconds, rate),
+                depth_frames=self._depth_frames(source),
                 hold_frames=frames_for(settings.hold_seconds, rate),
             ),
             cadence=DetectionCadence(settings.detect_every),

@@ -92,7 +92,9 @@ class Toolkit:
         """Detections that three other looks denied, so far; see `engines.detectors.doubt`."""
         return self.detect.denied if isinstance(self.detect, DoubtingDetector) else 0
 
-    def new_renderer(self, stream: str) -> tuple[SyntheticRenderer, IdentityKeeper] | None:
+    def new_renderer(
+        self, stream: str, horizon_frames: int = 0
+    ) -> tuple[SyntheticRenderer, IdentityKeeper] | None:
         """A renderer with its own tracks for one stream; None when no synthetic faces were asked for."""
         tools = self.synthetic
         if tools is None:
@@ -107,7 +109,9 @@ class Toolkit:
             budget=privacy.budget,
             key=self._key,
         )
-        keeper = IdentityKeeper(assigner, tools.codebook, tools.encoder, stream=stream)
+        keeper = IdentityKeeper(
+            assigner, tools.codebook, tools.encoder, stream=stream, horizon_frames=horizon_frames
+        )
         return tools.renderer(keeper), keeper
 
     def close(self) -> None:

@@ -22,6 +22,8 @@ from streamer.frame import Float32Array, Frame, TrackedFace
 from streamer.planes import read_patch
 
 CROPS_PER_TRACK = 3
+# Crops kept until the draw; a track is drawn for once its first frames are through the look-ahead.
+FRAMES_PER_TRACK = 12
 CROP_SIDE_PX = 112
 
 
@@ -35,17 +37,14 @@ class IdentityRefusal(Exception):
 
 @dataclass(slots=True)
 class _Candidates:
-    """The best crops of a track that has no identity yet: (quality, crop (112, 112, 3) float32 RGB in 0..255)."""
+    """The first crops of a track that has no identity yet: (frame index, quality, crop (112, 112, 3) RGB in 0..255)."""
 
-    crops: list[tuple[float, Float32Array]] = field(default_factory=list)
+    crops: list[tuple[int, float, Float32Array]] = field(default_factory=list)
 
-    def wants(self, quality: float) -> bool:
-        return len(self.crops) < CROPS_PER_TRACK or quality > self.crops[-1][0]
-
-    def add(self, quality: float, crop: Float32Array) -> None:
-        self.crops.append((quality, crop))
-        self.crops.sort(key=lambda item: item[0], reverse=True)
-        del self.crops[CROPS_PER_TRACK:]
+    def best(self, last_index: int) -> list[Float32Array]:
+        """Of the frames up to `last_index`. Frames beyond it may or may not have been seen yet, as threads run."""
+        known = sorted((item for item in self.crops if item[0] <= last_index), key=lambda item: -item[1])
+        return [crop for _, _, crop in known[:CROPS_PER_TRACK]]
 
 
 class IdentityKeeper:
@@ -57,10 +56,18 @@ class IdentityKeeper:
         encoder: identity encoder; may be None when the mechanism needs no code of the real face, and then none is
             ever computed.
         stream: name of the stream in the ledger. It should not tell who is in the picture.
+        horizon_frames: how far beyond the rendered frame `observe` has surely been (the depth of the look-ahead). Only
+            these frames count, so that the same input gives the same code however the threads run.
     """
 
     def __init__(
-        self, assigner: IdentityAssigner, codebook: Codebook, encoder: IdentityEncoder | None, *, stream: str
+        self,
+        assigner: IdentityAssigner,
+        codebook: Codebook,
+        encoder: IdentityEncoder | None,
+        *,
+        stream: str,
+        horizon_frames: int = 0,
     ) -> None:
         if assigner.needs_code and encoder is None:
             raise ValueError("this mechanism needs an identity encoder")
@@ -68,6 +75,7 @@ class IdentityKeeper:
         self._codebook = codebook
         self._encoder = encoder if assigner.needs_code else None
         self._stream = stream
+        self._horizon_frames = horizon_frames
         self._candidates: dict[int, _Candidates] = {}
         self._people: dict[int, SyntheticPerson] = {}
         self._refusals: dict[int, str] = {}
@@ -82,11 +90,16 @@ class IdentityKeeper:
         for face in faces:
             if face.points_xy_px is None or self._is_settled(face.track_id):
                 continue
-            quality = _quality(face)
-            crop = _aligned_crop(frame, face.points_xy_px) if self._wants(face.track_id, quality) else None
             with self._mutex:
-                if crop is not None and not self._is_settled(face.track_id):
-                    self._candidates.setdefault(face.track_id, _Candidates()).add(quality, crop)
+                candidates = self._candidates.setdefault(face.track_id, _Candidates())
+                wanted = len(candidates.crops) < FRAMES_PER_TRACK
+            if wanted:
+                crop = _aligned_crop(frame, face.points_xy_px)
+                with self._mutex:
+                    if not self._is_settled(face.track_id):
+                        candidates.crops.append((frame.index, _quality(face), crop))
+            if self._is_settled(face.track_id):
+                self._forget(face.track_id)
 
     def person_for(self, track_id: int, frame: Frame, points_xy_px: Float32Array) -> SyntheticPerson:
         """The person of a track, drawn at the first call.
@@ -109,8 +122,7 @@ class IdentityKeeper:
         finally:
             del code_unit
             # After the track is settled, so that `observe` cannot leave a crop behind.
-            with self._mutex:
-                self._candidates.pop(track_id, None)
+            self._forget(track_id)
         return self._people[track_id]
 
     def _draw(self, track_id: int, code_unit: Float32Array | None) -> SyntheticPerson:
@@ -130,16 +142,14 @@ class IdentityKeeper:
 
     def release(self, track_id: int) -> None:
         """The track is over: its synthetic person may be given to another one."""
-        with self._mutex:
-            self._candidates.pop(track_id, None)
+        self._forget(track_id)
         self._refusals.pop(track_id, None)
         if self._people.pop(track_id, None) is not None:
             self._assigner.release(track_id)
 
-    def _wants(self, track_id: int, quality: float) -> bool:
+    def _forget(self, track_id: int) -> None:
         with self._mutex:
-            candidates = self._candidates.get(track_id)
-            return candidates is None or candidates.wants(quality)
+            self._candidates.pop(track_id, None)
 
     def _is_settled(self, track_id: int) -> bool:
         return track_id in self._people or track_id in self._refusals
@@ -152,8 +162,8 @@ class IdentityKeeper:
         if self._encoder is None:
             return None
         with self._mutex:
-            kept = self._candidates.get(track_id)
-            crops = [crop for _, crop in kept.crops] if kept else []
+            kept = self._candidates.get(track_id, _Candidates())
+            crops = kept.best(frame.index + self._horizon_frames)
         crops = crops or [_aligned_crop(frame, points_xy_px)]
         mean = self._encoder.encode(np.stack(crops)).mean(axis=0)
         return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), dtype=np.float32)
