@@ -1,8 +1,8 @@
 """Keeps one synthetic person per track, and forgets the real face as soon as the draw is made.
 
-A track is looked at while its first frames wait in the look-ahead: the best crops seen so far are kept, at most
-`CROPS_PER_TRACK` of them. When the first verified frame of the track is rendered, the crops go through the identity
-encoder, the mechanism draws (one draw, one ledger line), and crops and embedding are dropped.
+A track is looked at while its first frames wait in the look-ahead: at most `FRAMES_PER_TRACK` crops are kept. When the
+first verified frame of the track is rendered, the best `CROPS_PER_TRACK` of them go through the identity encoder, the
+mechanism draws (one draw, one ledger line), and crops and embedding are dropped.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class IdentityKeeper:
         Raises:
             IdentityRefusal: budget spent or codebook exhausted; the answer stays the same for the whole track.
             EngineError: the encoder failed; nothing was drawn, and a later call tries again.
-        CalibrationError: the ledger cannot be written; nothing was drawn.
+            CalibrationError: the ledger cannot be written; nothing was drawn.
         """
         if track_id in self._people:
             return self._people[track_id]
