@@ -1,0 +1,206 @@
+"""One engine for several callers: what waits while it is busy goes through in one call.
+
+Cameras of one process share an engine. Each has few faces at a time, and one call with eight is cheaper than
+eight calls, on a GPU by far. Nothing is gained by waiting for a fuller batch, and latency is lost; so there is no
+timer: a caller that finds the engine free is served at once, alone, and those who come meanwhile are served
+together as soon as it is free again. The busier the engine, the larger the batches (natural batching)."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engines.contract import Engine, EngineInfo, Tensor, TensorSpec
+from engines.errors import EngineError
+
+# Names, dtypes and all dimensions but the first: requests whose signatures are equal can share a call.
+_Signature = tuple[tuple[str, str, tuple[int, ...]], ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """One caller's question; `answer` appears once, under the lock of its engine.
+
+    Attributes:
+        rows: length of the batch axis.
+        signature: None for a request that cannot share a call.
+    """
+
+    inputs: Mapping[str, Tensor]
+    rows: int
+    signature: _Signature | None
+    answer: dict[str, Tensor] | EngineError | None = None
+
+
+class BatchingEngine(Engine):
+    """Lets any number of threads use an engine, and joins what they ask of it along the batch axis (axis 0).
+
+    No thread of its own: the caller that finds the engine free drives it, for the others too until its own
+    answer is there. First come, first served: each call begins with the request that has waited longest and takes
+    up, in order, those behind it that fit its shapes and `max_batch`. When a joint call fails, its requests are
+    run one by one, so that one bad input costs only the caller who sent it.
+
+    Put it around a `GuardedEngine`, not inside one, or its deadline would count the time in the queue.
+
+    Args:
+        engine: used by one thread at a time.
+        max_batch: rows of one call at most; a larger request goes through in pieces of that size.
+    """
+
+    def __init__(self, engine: Engine, max_batch: int) -> None:
+        if max_batch < 1:
+            raise EngineError(f"the largest batch must be at least 1, not {max_batch}")
+        self._engine = engine
+        self._max_batch = max_batch
+        # A graph with a fixed first dimension has no batch axis to join along.
+        self._joins = all(spec.shape and spec.shape[0] is None for spec in engine.inputs)
+        self._changed = threading.Condition()
+        self._waiting: deque[_Request] = deque()
+        self._busy = False
+        self._closed = False
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return self._engine.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self._engine.outputs
+
+    def describe(self) -> EngineInfo:
+        return self._engine.describe()
+
+    def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As `Engine.infer`, from any thread; waits for the requests that came before.
+
+        Raises:
+            EngineError: this request failed, whatever became of those it shared a call with; or the engine was
+                closed before its turn.
+        """
+        request = self._request(inputs)
+        with self._changed:
+            if self._closed:
+                raise EngineError("the engine is closed")
+            self._waiting.append(request)
+        while (batch := self._next_batch(request)) is not None:
+            self._serve(batch)
+        if isinstance(request.answer, EngineError):
+            raise request.answer
+        assert request.answer is not None
+        return request.answer
+
+    def close(self) -> None:
+        """Refuse those who wait, let the call that is running end, and close the engine."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            for request in self._waiting:
+                request.answer = EngineError("the engine was closed before this request had its turn")
+            self._waiting.clear()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._busy)
+        self._engine.close()
+
+    def _request(self, inputs: Mapping[str, Tensor]) -> _Request:
+        rows = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
+        if not self._joins or len(rows) != 1 or 0 in rows:
+            return _Request(inputs, 0, None)
+        signature = tuple((name, array.dtype.str, array.shape[1:]) for name, array in sorted(inputs.items()))
+        return _Request(inputs, rows.pop(), signature)
+
+    def _next_batch(self, own: _Request) -> list[_Request] | None:
+        """Wait until `own` is answered (None), or until the engine is this thread's, with what to run on it."""
+        with self._changed:
+            self._changed.wait_for(lambda: own.answer is not None or not self._busy)
+            if own.answer is not None:
+                return None
+            self._busy = True
+            return self._take()
+
+    def _take(self) -> list[_Request]:
+        """The request that has waited longest and those behind it that can share its call."""
+        batch = [self._waiting.popleft()]
+        rows = batch[0].rows
+        for request in tuple(self._waiting) if batch[0].signature is not None else ():
+            if request.signature != batch[0].signature:
+                continue
+            rows += request.rows
+            if rows > self._max_batch:
+                # Smaller ones further back do not overtake it.
+                break
+            batch.append(request)
+            self._waiting.remove(request)
+        return batch
+
+    def _serve(self, batch: list[_Request]) -> None:
+        answers: Sequence[dict[str, Tensor] | EngineError] = ()
+        try:
+            answers = self._answers(batch)
+        finally:
+            with self._changed:
+                if not answers:
+                    # Only what is no Exception, such as Ctrl-C in this thread, leads here.
+                    answers = [EngineError("the engine's call was interrupted")] * len(batch)
+                for request, answer in zip(batch, answers, strict=True):
+                    request.answer = answer
+                self._busy = False
+                self._changed.notify_all()
+
+    def _answers(self, batch: list[_Request]) -> list[dict[str, Tensor] | EngineError]:
+        if len(batch) > 1:
+            try:
+                return list(self._run_joined(batch))
+            except Exception:
+                pass
+        return [self._run_alone(request) for request in batch]
+
+    def _run_joined(self, batch: list[_Request]) -> list[dict[str, Tensor]]:
+        """One call for all; the answers are views of its outputs, each caller's rows."""
+        joined = {
+            name: np.concatenate([request.inputs[name] for request in batch]) for name in batch[0].inputs
+        }
+        ends = np.cumsum([request.rows for request in batch]).tolist()
+        outputs = _checked_rows(self._engine.infer(joined), ends[-1])
+        return [
+            {name: array[end - request.rows : end] for name, array in outputs.items()}
+            for request, end in zip(batch, ends, strict=True)
+        ]
+
+    def _run_alone(self, request: _Request) -> dict[str, Tensor] | EngineError:
+        try:
+            if request.rows <= self._max_batch:
+                return self._engine.infer(request.inputs)
+            return self._run_in_pieces(request)
+        except EngineError as error:
+            return error
+        except Exception as error:
+            refusal = EngineError(f"the engine failed with {type(error).__name__}")
+            refusal.__cause__ = error
+            return refusal
+
+    def _run_in_pieces(self, request: _Request) -> dict[str, Tensor]:
+        pieces = []
+        for start in range(0, request.rows, self._max_batch):
+            end = min(start + self._max_batch, request.rows)
+            part = {name: array[start:end] for name, array in request.inputs.items()}
+            pieces.append(_checked_rows(self._engine.infer(part), end - start))
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _checked_rows(outputs: dict[str, Tensor], rows: int) -> dict[str, Tensor]:
+    """The outputs, proven to have one row for each of the inputs'.
+
+    Raises:
+        EngineError: an output has another first dimension, so rows cannot be told apart by caller.
+    """
+    for name, array in outputs.items():
+        if array.ndim == 0 or array.shape[0] != rows:
+            raise EngineError(
+                f"the engine's output {name!r} {array.shape} has no row for each of {rows} inputs"
+            )
+    return outputs
