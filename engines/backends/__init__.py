@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from engines.contract import Engine
 from engines.errors import EngineError, ModelMissingError
 
-BackendName = Literal["auto", "onnxruntime", "openvino"]
+BackendName = Literal["auto", "onnxruntime", "openvino", "torch"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 
@@ -41,6 +41,10 @@ def open_engine(source: Path | str | bytes, *, backend: BackendName = "auto", th
         from engines.backends.openvino_backend import OpenVinoEngine
 
         return OpenVinoEngine(data, weights_sha256=sha256, threads=threads)
+    if backend == "torch":
+        from engines.backends.torch_backend import TorchEngine
+
+        return TorchEngine(data, weights_sha256=sha256, threads=threads)
     from engines.backends.onnxruntime_backend import OnnxRuntimeEngine
 
     return OnnxRuntimeEngine(data, weights_sha256=sha256, threads=threads)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import onnxruntime
 
-from engines.contract import Engine, EngineInfo, Tensor, TensorSpec, weights_precision
+from engines.backends.base import BackendEngine, one_line, tensor_spec
+from engines.contract import Tensor, TensorSpec
 from engines.errors import EngineError
 
 _DTYPES = {
@@ -24,7 +25,7 @@ _DTYPES = {
 _LOG_ERRORS_ONLY = 3
 
 
-class OnnxRuntimeEngine(Engine):
+class OnnxRuntimeEngine(BackendEngine):
     """An ONNX graph in an onnxruntime session on the CPU."""
 
     def __init__(self, model: bytes, *, weights_sha256: str, threads: int = 1) -> None:
@@ -38,25 +39,16 @@ class OnnxRuntimeEngine(Engine):
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise EngineError(f"onnxruntime refuses the model: {_first_line(error)}") from error
-        self._inputs = tuple(_spec(value) for value in self._session.get_inputs())
-        self._outputs = tuple(_spec(value) for value in self._session.get_outputs())
-        self._output_names = [spec.name for spec in self._outputs]
-        self._info = EngineInfo(
-            backend=f"onnxruntime {onnxruntime.__version__}",
-            device="cpu",
-            precision=weights_precision({spec.dtype for spec in (*self._inputs, *self._outputs)}),
+            raise EngineError(f"onnxruntime refuses the model: {one_line(error)}") from error
+        super().__init__(
+            tuple(_spec(value) for value in self._session.get_inputs()),
+            tuple(_spec(value) for value in self._session.get_outputs()),
+            name="onnxruntime",
+            version=onnxruntime.__version__,
             weights_sha256=weights_sha256,
             threads=threads,
         )
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        return self._outputs
+        self._output_names = [spec.name for spec in self.outputs]
 
     def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         try:
@@ -64,20 +56,10 @@ class OnnxRuntimeEngine(Engine):
         except Exception as error:
             # onnxruntime's exceptions are of many unrelated types, plain RuntimeError and ValueError among
             # them.
-            raise EngineError(f"onnxruntime failed: {_first_line(error)}") from error
+            raise EngineError(f"onnxruntime failed: {one_line(error)}") from error
         return {name: np.asarray(result) for name, result in zip(self._output_names, results, strict=True)}
-
-    def describe(self) -> EngineInfo:
-        return self._info
 
 
 def _spec(value: onnxruntime.NodeArg) -> TensorSpec:
-    if value.type not in _DTYPES:
-        raise EngineError(f"tensor {value.name!r} has the unsupported type {value.type}")
     shape = tuple(size if isinstance(size, int) else None for size in value.shape)
-    return TensorSpec(name=value.name, shape=shape, dtype=_DTYPES[value.type])
-
-
-def _first_line(error: Exception) -> str:
-    """The message's first line: the rest is onnxruntime's own stack of source files."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return tensor_spec(value.name, shape, value.type, _DTYPES)
