@@ -120,7 +120,7 @@ def _place(loc: tuple[int | str, ...], content: Mapping[str, Any]) -> str:
 
 
 def _explanation(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ").replace("Tuple", "List")
     message = message[:1].lower() + message[1:]
     key = str(error["loc"][-1]) if error["loc"] else ""
     if error["type"] == "extra_forbidden":

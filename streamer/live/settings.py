@@ -268,7 +268,8 @@ class GatewaySettings(_Settings):
                 threads=self.threads,
             )
         except ValidationError as error:
-            raise ValueError(error.errors(include_url=False)[0]["msg"]) from None
+            first = error.errors(include_url=False)[0]
+            raise ValueError(first["msg"].removeprefix("Value error, ")) from None
 
     def secrets(self) -> frozenset[str]:
         """Every text that must not appear in a log: see `SourceUrl.secrets`, and the token."""
