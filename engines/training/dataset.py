@@ -9,7 +9,7 @@ identity, colour and seams alone.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import cv2
@@ -20,7 +20,7 @@ from engines.face import conditioning
 from engines.face.pose import HeadPose, crop_from_mesh, head_pose
 from engines.face.template import CROP_SIDE_PX, transform_points
 from engines.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, OVAL, mirrored, mouth_opening
-from engines.face.warp import apply_field, warp_field
+from engines.face.warp import OPEN_MOUTH, apply_field, warp_field
 from engines.identity import IdentityEncoder
 from engines.training import degrade
 from engines.training.pictures import Face, People, Person
@@ -34,6 +34,8 @@ _FEATURE_WEIGHT = 4.0
 # And the inside of an open mouth: no appearance shows it, so all of it is to be painted.
 _MOUTH_WEIGHT = 14.0
 _MOUTH_IS_OPEN = 0.08
+# Neighbouring frames of a video: the face has moved by at most so many crop px, and its landmarks shake.
+_STEP_PX, _SHAKE_PX = 2.0, 0.25
 _TONES_KEPT = 512
 _REFRESH_EVERY = 3000
 
@@ -50,7 +52,9 @@ class Sample:
         hole: (1, 128, 128), 1 in the hole where the target is a real pixel and not padding.
         weight: (1, 128, 128), importance of each pixel.
         code: (128,), recognition code of the person as asked.
+        host_code: (128,), that of the person in the scene.
         paired: (), 1 when the target shows the same person, 0 in a cross sample.
+        moved_px: (2,), how far right and down the face is from where `make_neighbours` showed it first.
     """
 
     conditioning: Float32Array
@@ -59,7 +63,9 @@ class Sample:
     hole: Float32Array
     weight: Float32Array
     code: Float32Array
+    host_code: Float32Array
     paired: Float32Array
+    moved_px: Float32Array
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,8 @@ class Shares:
     matched_sharpness: float = 0.75
     noise: float = 0.3
     coding: float = 0.4
-    occluder: float = 0.06
+    occluder: float = 0.15
+    hidden_mouth: float = 0.5
 
 
 @dataclass
@@ -86,6 +93,7 @@ class _Scene:
     crop: Float32Array
     mesh: Float64Array
     valid: UInt8Array
+    moved_px: Float64Array
 
 
 class SampleMaker:
@@ -110,21 +118,39 @@ class SampleMaker:
         self._tones: deque[Float32Array] = deque(maxlen=_TONES_KEPT)
         self._made = 0
 
-    def make(self) -> Sample:
-        """The next sample."""
+    def make(self, *, cross: bool | None = None) -> Sample:
+        """The next sample, of the kind that is asked for or else by chance."""
         if self._made % _REFRESH_EVERY == _REFRESH_EVERY - 1:
             self._people.refresh()
             self._teacher, self._portraits = self._people.split(held_out=self._held_out)
         self._made += 1
+        return self._make(cross, None)
+
+    def make_neighbours(self) -> tuple[Sample, Sample]:
+        """Two samples as of neighbouring frames: the same face a little further, with other noise on it."""
+        generator, tones = self._rng.bit_generator, self._tones.copy()
+        before = generator.state
+        first = self.make()
+        after, generator.state, self._tones = generator.state, before, tones
+        # The same draws again: sensor noise and block coding stay where they were and the face moves under them.
+        second = self._make(None, np.random.default_rng(self._made))
+        generator.state = after
+        return first, second
+
+    def _make(self, wanted_cross: bool | None, step: np.random.Generator | None) -> Sample:
+        """`step` draws the way to a neighbouring frame; None for a frame by itself."""
         rng, flip = self._rng, bool(self._rng.random() < 0.5)
         person = self._draw_person()
         appearance = person.appearances[rng.integers(len(person.appearances))]
-        cross = rng.random() < self._shares.cross
+        by_chance = bool(rng.random() < self._shares.cross)
+        cross = by_chance if wanted_cross is None else wanted_cross
         host = self._draw_person() if cross else person
         face = self._draw_face(host)
-        scene = self._scene(face, flip)
+        scene = self._scene(face, flip, np.zeros(2) if step is None else step.uniform(-_STEP_PX, _STEP_PX, 2))
         wanted = self._borrowed_motion(appearance, host, face, scene, flip) if cross else scene.mesh
-        return self._assemble(appearance, scene, wanted, flip, cross, same_picture=face is appearance)
+        if step is not None:
+            wanted = wanted + step.normal(0, _SHAKE_PX, wanted.shape)
+        return self._assemble(appearance, face, scene, wanted, flip, cross)
 
     def _draw_person(self) -> Person:
         use_teacher = self._rng.random() < self._shares.teacher
@@ -141,14 +167,14 @@ class SampleMaker:
         widest: Face = max([first, *others], key=lambda face: mouth_opening(face.mesh_xyz_px))
         return widest
 
-    def _scene(self, face: Face, flip: bool) -> _Scene:
+    def _scene(self, face: Face, flip: bool, moved_px: Float64Array) -> _Scene:
         picture, mesh = _flipped(face, flip)
         rng = self._rng
         turn, zoom = np.radians(rng.normal(0, 2.5)), np.exp(rng.normal(0, 0.04))
         jitter = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         base = crop_from_mesh(mesh)
         middle = np.array([64.0, 66.0])
-        shift = jitter @ (base[:, 2] - middle) + middle + rng.normal(0, 1.2, 2)
+        shift = jitter @ (base[:, 2] - middle) + middle + rng.normal(0, 1.2, 2) + moved_px
         matrix = np.column_stack([jitter @ base[:, :2], shift])
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
         valid = np.full(picture.shape[:2], 255, dtype=np.uint8)
@@ -164,6 +190,7 @@ class SampleMaker:
             np.asarray(crop, dtype=np.float32),
             transform_points(matrix, mesh),
             (np.asarray(known) > 250).astype(np.uint8),
+            moved_px,
         )
 
     def _borrowed_motion(
@@ -180,26 +207,24 @@ class SampleMaker:
         return pose.apply(shape)
 
     def _assemble(
-        self,
-        appearance: Face,
-        scene: _Scene,
-        wanted: Float64Array,
-        flip: bool,
-        cross: bool,
-        *,
-        same_picture: bool,
+        self, appearance: Face, face: Face, scene: _Scene, wanted: Float64Array, flip: bool, cross: bool
     ) -> Sample:
-        rng, shares = self._rng, self._shares
+        rng, shares, same_picture = self._rng, self._shares, face is appearance
         target_mesh = self._shaken(wanted, 0.35, 0.012 + 0.02 * same_picture)
         picture, source_mesh = _flipped(appearance, flip)
         field = warp_field(target_mesh, source_mesh[:, :2] + rng.normal(0, 0.3, (len(source_mesh), 2)))
         warped = np.clip(apply_field(field.source_xy_px, picture), 0.0, 1.0)
         hole = self._hole(scene, cross)
-        outline = self._outline(field.silhouette, hole, head_pose(target_mesh))
+        silhouette = field.silhouette
+        if same_picture and rng.random() < shares.hidden_mouth:
+            silhouette = _without_mouth(silhouette, target_mesh)
+        outline = self._outline(silhouette, hole, head_pose(target_mesh))
         warped = self._relit(warped, outline, same_picture)
         truth, seen, warped = self._damaged(scene.crop, warped)
         if rng.random() < shares.occluder:
-            seen = np.where(hole[..., None] > 0, seen, degrade.occlude(seen, rng))
+            seen = degrade.occlude(seen, scene.mesh, rng)
+            # The synthetic face is shown whole: what covers the real one ends at the hole.
+            truth = np.where(hole[..., None] > 0, truth, seen)
         grid = conditioning.colour_grid(seen, hole)
         self._tones.append(grid[2:6, 2:6].mean(axis=(0, 1)))
         inputs = conditioning.pack(warped, seen, hole, outline, grid, conditioning.drawing(target_mesh))
@@ -211,7 +236,9 @@ class SampleMaker:
             hole=known[None],
             weight=_importance(wanted)[None],
             code=appearance.code(self._encoder).astype(np.float32),
-            paired=np.float32(not cross) * np.ones((), dtype=np.float32),
+            host_code=face.code(self._encoder).astype(np.float32),
+            paired=np.array(not cross, dtype=np.float32),
+            moved_px=scene.moved_px.astype(np.float32),
         )
 
     def _shaken(self, mesh: Float64Array, sigma_px: float, stretch: float) -> Float64Array:
@@ -318,6 +345,17 @@ def _flipped(face: Face, flip: bool) -> tuple[Float32Array, Float64Array]:
     )
 
 
+def _without_mouth(silhouette: UInt8Array, mesh: Float64Array) -> UInt8Array:
+    """The mouth's interior marked as not shown by the appearance, which in a portrait of its own it is: so that teeth
+    are learned from smiling portraits too.
+    """
+    if mouth_opening(mesh) <= _MOUTH_IS_OPEN:
+        return silhouette
+    inside = np.zeros_like(silhouette)
+    cv2.fillPoly(inside, [np.round(np.clip(mesh[LIPS_INNER, :2], -200, 328)).astype(np.int32)], 1)
+    return np.where((inside > 0) & (silhouette > 0), np.uint8(OPEN_MOUTH), silhouette)
+
+
 def _importance(mesh: Float64Array) -> Float32Array:
     mask = np.zeros((CROP_SIDE_PX, CROP_SIDE_PX), dtype=np.float32)
     for curve in (LIPS_OUTER, EYE_LEFT, EYE_RIGHT):
@@ -331,8 +369,15 @@ def _importance(mesh: Float64Array) -> Float32Array:
     return weight
 
 
-def batches(maker: SampleMaker, size: int) -> Iterator[dict[str, Float32Array]]:
-    """Endless batches: each field of `Sample` stacked over `size` samples."""
+def stacked(samples: Sequence[Sample]) -> dict[str, Float32Array]:
+    """Each field of `Sample` with the samples along a new first axis."""
+    return {item.name: np.stack([getattr(s, item.name) for s in samples]) for item in fields(Sample)}
+
+
+def batches(maker: SampleMaker, size: int, crossed: int = 0) -> Iterator[dict[str, Float32Array]]:
+    """Endless training batches of `size` samples (3 at least): first `crossed` cross samples, then samples by chance,
+    and two neighbouring frames at the end.
+    """
     while True:
-        drawn = [maker.make() for _ in range(size)]
-        yield {item.name: np.stack([getattr(s, item.name) for s in drawn]) for item in fields(Sample)}
+        drawn = [maker.make(cross=True if number < crossed else None) for number in range(size - 2)]
+        yield stacked([*drawn, *maker.make_neighbours()])

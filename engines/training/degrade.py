@@ -11,7 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engines.face.topology import NOSE_TIP, OVAL
+
 Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
 Damage = Callable[[Float32Array], Float32Array]
 
 
@@ -91,18 +94,68 @@ def relight(
     return _f32(np.clip(grey + (lit - grey) * rng.uniform(0.6, 1.3), 0.0, 1.0))
 
 
-def occlude(picture: Float32Array, rng: np.random.Generator) -> Float32Array:
-    """A blob of one colour somewhere, as a hand or a microphone would stand in the scene."""
-    size = picture.shape[0]
-    angles = np.linspace(0, 2 * np.pi, 9)[:-1]
-    radius = rng.uniform(0.06, 0.2) * size * rng.uniform(0.6, 1.4, 8)
-    centre = rng.uniform(0.05, 0.95, 2) * size
-    points = centre + np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius[:, None]
+def occlude(picture: Float32Array, mesh_xy_px: Float64Array, rng: np.random.Generator) -> Float32Array:
+    """A hand, a microphone, a mask or something else before the face, drawn roughly.
+
+    Args:
+        mesh_xy_px: (468, 2 or 3), the face's mesh in px of the picture.
+    """
+    size, face = picture.shape[0], np.clip(mesh_xy_px[:, :2], -2.0 * picture.shape[0], 3.0 * picture.shape[0])
     mask = np.zeros((size, size), dtype=np.float32)
-    cv2.fillPoly(mask, [np.round(points).astype(np.int32)], 1.0)
-    soft = cv2.GaussianBlur(mask, (0, 0), 1.5)[..., None]
-    colour = rng.random(3).astype(np.float32) + smooth_field(rng, size, 0.1)
-    return _f32(np.clip(picture * (1 - soft) + colour * soft, 0.0, 1.0))
+    colour = rng.random(3).astype(np.float32)
+    kind = rng.choice(("hand", "rod", "mask", "thing"), p=(0.45, 0.2, 0.15, 0.2))
+    if kind == "hand":
+        # Skin: that of the face itself, lighter or darker.
+        x, y = np.clip(face[NOSE_TIP].mean(axis=0).astype(int), 0, size - 1)
+        colour = _f32(
+            picture[max(y - 6, 0) : y + 7, max(x - 6, 0) : x + 7].mean(axis=(0, 1)) * rng.uniform(0.6, 1.3)
+        )
+        _draw_hand(mask, face, rng)
+    elif kind == "rod":
+        colour = _f32(colour * 0.35)
+        start, end = face[rng.integers(len(face))], rng.uniform(-0.2, 1.2, 2) * size
+        thick = int(rng.integers(3, 9))
+        cv2.line(mask, _pixel(start), _pixel(end), 1.0, thick, cv2.LINE_AA)
+        cv2.circle(mask, _pixel(start), int(thick * rng.uniform(0.8, 2.0)), 1.0, -1, cv2.LINE_AA)
+    elif kind == "mask":
+        lower = face[OVAL][np.argsort(face[OVAL, 1])[len(OVAL) // 2 :]]
+        bridge = face[NOSE_TIP].mean(axis=0) - (0.0, rng.uniform(4.0, 14.0))
+        hull = cv2.convexHull(np.concatenate([lower, bridge[None]]).astype(np.float32))
+        cv2.fillPoly(mask, [np.round(hull).astype(np.int32)], 1.0, cv2.LINE_AA)
+    else:
+        _draw_blob(mask, rng.uniform(0.05, 0.95, 2) * size, rng.uniform(0.06, 0.22) * size, rng)
+    soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.6, 1.5))[..., None]
+    grain = smooth_field(rng, size, 0.06) + smooth_field(rng, size, 0.06, 1)
+    # A darker rim gives it a body.
+    rim = cv2.GaussianBlur(mask, (0, 0), 4.0)[..., None] * 0.5 + 0.5
+    return _f32(np.clip(picture * (1 - soft) + (colour + grain) * rim * soft, 0.0, 1.0))
+
+
+def _draw_hand(mask: Float32Array, face: Float64Array, rng: np.random.Generator) -> None:
+    """A palm with two to four fingers side by side, reaching for a point of the face from outside."""
+    size = mask.shape[0]
+    tip, angle = face[rng.integers(len(face))], rng.uniform(0, 2 * np.pi)
+    along = np.array([np.cos(angle), np.sin(angle)])
+    across = np.array([-along[1], along[0]])
+    thick = rng.uniform(0.05, 0.085) * size
+    count, length = int(rng.integers(2, 5)), rng.uniform(0.25, 0.5) * size
+    for finger in range(count):
+        side = (finger - (count - 1) / 2) * thick * 1.05
+        end = tip + across * side + along * thick * rng.uniform(0.0, 1.2)
+        root = tip + across * side * 0.9 + along * length
+        cv2.line(mask, _pixel(end), _pixel(root), 1.0, max(int(thick), 2), cv2.LINE_AA)
+    _draw_blob(mask, tip + along * (length + thick), thick * count * 0.7, rng)
+
+
+def _draw_blob(mask: Float32Array, centre: Float64Array, radius: float, rng: np.random.Generator) -> None:
+    angles = np.linspace(0, 2 * np.pi, 9)[:-1]
+    reach = radius * rng.uniform(0.7, 1.3, 8)
+    points = centre + np.stack([np.cos(angles), np.sin(angles)], axis=1) * reach[:, None]
+    cv2.fillPoly(mask, [np.round(points).astype(np.int32)], 1.0, cv2.LINE_AA)
+
+
+def _pixel(point: Float64Array) -> tuple[int, int]:
+    return int(point[0]), int(point[1])
 
 
 def _f32(array: npt.NDArray[np.generic] | cv2.Mat) -> Float32Array:

@@ -20,15 +20,15 @@ _BATCHES_AHEAD = 6
 class SampleStream(IterableDataset):  # type: ignore[misc]
     """Endless batches; loads the people in the process that iterates."""
 
-    def __init__(self, paths: DataPaths, shares: Shares, batch_size: int, seed: int) -> None:
-        self._paths, self._shares, self._batch_size, self._seed = paths, shares, batch_size, seed
+    def __init__(self, paths: DataPaths, shares: Shares, sizes: tuple[int, int], seed: int) -> None:
+        self._paths, self._shares, self._sizes, self._seed = paths, shares, sizes, seed
 
     def __iter__(self) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
         cv2.setNumThreads(1)
         torch.set_num_threads(1)
         rng = np.random.default_rng(self._seed)
         maker = SampleMaker(self._paths.people(), IdentityEncoder.open(threads=1), rng, self._shares)
-        return batches(maker, self._batch_size)
+        return batches(maker, *self._sizes)
 
 
 def _as_tensors(items: list[dict[str, npt.NDArray[np.float32]]]) -> dict[str, torch.Tensor]:
@@ -36,10 +36,10 @@ def _as_tensors(items: list[dict[str, npt.NDArray[np.float32]]]) -> dict[str, to
 
 
 def training_batches(
-    paths: DataPaths, shares: Shares, batch_size: int, seed: int
+    paths: DataPaths, shares: Shares, sizes: tuple[int, int], seed: int
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Endless batches of `batch_size` samples as CPU tensors."""
-    stream = SampleStream(paths, shares, batch_size, seed)
+    """Endless batches as CPU tensors; `sizes` are how many samples, and how many of them cross samples."""
+    stream = SampleStream(paths, shares, sizes, seed)
     # Spawned, not forked: a forked inference session waits for threads that do not exist in the child.
     loader = DataLoader(
         stream,

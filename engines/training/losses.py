@@ -68,13 +68,23 @@ class RecogniserFeatures(nn.Module):  # type: ignore[misc]
             self.register_buffer(f"shift_{name}", shift)
         self.requires_grad_(False).eval()
 
-    def forward(self, crop: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Layers' outputs and the unit code (N, 128) of crops (N, 3, 128, 128), RGB in 0..1."""
-        step = _FRAME_SCALE * torch.arange(RECOGNITION_SIDE_PX, device=crop.device, dtype=torch.float32)
-        last = crop.shape[-1] - 1
-        rows, columns = (_FRAME_TOP + step) / last * 2 - 1, (_FRAME_LEFT + step) / last * 2 - 1
-        ys, xs = torch.meshgrid(rows, columns, indexing="ij")
-        frame = torch.stack([xs, ys], dim=-1)[None].expand(len(crop), -1, -1, -1)
+    def forward(
+        self, crop: torch.Tensor, frame_change: torch.Tensor | None = None
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Layers' outputs and the unit code (N, 128) of crops (N, 3, 128, 128), RGB in 0..1.
+
+        Args:
+            frame_change: (2, 3) affine of the places looked at, in half sides of the recognition frame; none as a rule.
+        """
+        half = (RECOGNITION_SIDE_PX - 1) / 2
+        step = torch.arange(RECOGNITION_SIDE_PX, device=crop.device, dtype=torch.float32) / half - 1
+        ys, xs = torch.meshgrid(step, step, indexing="ij")
+        places = torch.stack([xs, ys], dim=-1)
+        if frame_change is not None:
+            places = places @ frame_change[:, :2].T + frame_change[:, 2]
+        corner = torch.tensor([_FRAME_LEFT, _FRAME_TOP], device=crop.device)
+        places = (corner + (places + 1) * half * _FRAME_SCALE) / (crop.shape[-1] - 1) * 2 - 1
+        frame = places[None].expand(len(crop), -1, -1, -1)
         x = F.grid_sample(crop.float(), frame, mode="bilinear", padding_mode="border", align_corners=True)
         # The graph's own first step on 0..255.
         x = ((x * 255.0 - 127.5) / 128.0).contiguous(memory_format=torch.channels_last)
@@ -172,9 +182,11 @@ class LossWeights:
     features: float = 2.0
     identity: float = 1.0
     identity_cross: float = 1.5
+    host_cross: float = 1.5
     keep: float = 0.25
     colour_cross: float = 2.0
     critic: float = 0.15
+    temporal: float = 4.0
 
 
 def edges(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -189,17 +201,20 @@ def decoder_losses(
     recogniser: RecogniserFeatures,
     weights: LossWeights,
     recogniser_batch: int,
+    strangers: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
     """The weighted parts of the loss; their sum is what is minimised.
 
     pixel: distance in the hole, mouth and eyes counted more; edge: of the gradients, over the hole's rim as well, so
     that seams cost; features: of a recogniser's layers; identity: 1 - cosine to the person as asked; keep: price of
-    painting over the warp; *_cross: for samples without a true picture, the person and the colours
-    of the grid.
+    painting over the warp; temporal: the last sample shows the face of the one before it a little further, and must
+    show it alike; *_cross: for samples without a true picture, the person, the colours of the grid, and what the
+    result is nearer to the person of the scene than to strangers.
 
     Args:
         made: (N, 3, 128, 128), the face as composed, already put into the scene through the hole.
         recogniser_batch: only the first so many of the batch are shown to the recogniser.
+        strangers: (128,), mean recognition code of persons of other scenes.
     """
     paired = batch["paired"].view(-1, 1, 1, 1)
     hole, truth, weight = batch["hole"], batch["target"], batch["weight"]
@@ -220,36 +235,70 @@ def decoder_losses(
     losses["colour_cross"] = weights.colour_cross * (colours * crossed).sum() / crossed.sum().clamp_min(1.0)
     first = slice(0, recogniser_batch)
     losses |= _recogniser_losses(
-        made[first], truth[first], batch["code"][first], paired.flatten()[first], recogniser, weights
+        made[first],
+        truth[first],
+        batch["code"][first],
+        batch["host_code"][first] - strangers,
+        paired.flatten()[first],
+        recogniser,
+        weights,
     )
+    losses["temporal"] = weights.temporal * temporal_difference(made[-2:], hole[-2:], batch["moved_px"][-1])
     return losses
+
+
+def temporal_difference(made: torch.Tensor, hole: torch.Tensor, moved_px: torch.Tensor) -> torch.Tensor:
+    """Mean difference of two pictures (2, 3, n, n) where both holes are, the second moved back by `moved_px` (2,)."""
+    turn = torch.eye(2, device=made.device)
+    shift = 2.0 * moved_px[:, None] / made.shape[-1]
+    where = F.affine_grid(torch.cat([turn, shift], 1)[None], [1, 1, *made.shape[-2:]], align_corners=False)
+    back = F.grid_sample(torch.cat([made[1:], hole[1:]], 1), where, align_corners=False)
+    both = hole[:1] * (back[:, 3:] > 0.99)
+    return ((back[:, :3] - made[:1]).abs() * both).sum() / (3 * both.sum().clamp_min(1.0))
 
 
 def _recogniser_losses(
     made: torch.Tensor,
     truth: torch.Tensor,
     code: torch.Tensor,
+    host_beyond_strangers: torch.Tensor,
     paired: torch.Tensor,
     recogniser: RecogniserFeatures,
     weights: LossWeights,
 ) -> dict[str, torch.Tensor]:
+    # Looked at through frames as a detector would place them, never twice the same, lest the network learn to please
+    # this one recogniser with patterns that only it sees.
+    frame = _shaken_frame(made.device)
     with torch.autocast(made.device.type, torch.bfloat16):
-        ours_seen, ours_code = recogniser(made.clamp(-0.1, 1.1))
+        ours_seen, ours_code = recogniser(made.clamp(-0.1, 1.1), frame)
         with torch.no_grad():
-            theirs_seen, _ = recogniser(truth)
-    count = paired.sum().clamp_min(1.0)
+            theirs_seen, _ = recogniser(truth[paired > 0], frame)
     features = made.new_zeros(())
     for ours, theirs in zip(ours_seen, theirs_seen, strict=True):
-        # The layers' numbers differ in size by far; each is taken relative to its own.
-        size = theirs.float().abs().mean().clamp_min(1e-4)
-        distance = (ours.float() - theirs.float()).abs().flatten(1).mean(1) / size
-        features = features + (distance * paired).sum() / count / len(ours_seen)
+        if len(theirs):
+            # The layers' numbers differ in size by far; each is taken relative to its own.
+            size = theirs.float().abs().mean().clamp_min(1e-4)
+            features = features + (ours[paired > 0].float() - theirs.float()).abs().mean() / size
     miss, crossed = 1.0 - (ours_code * code).sum(1), 1.0 - paired
+    nearer = F.relu((ours_code * host_beyond_strangers).sum(1))
+    count, count_crossed = paired.sum().clamp_min(1.0), crossed.sum().clamp_min(1.0)
     return {
-        "features": weights.features * features,
+        "features": weights.features * features / len(ours_seen),
         "identity": weights.identity * (miss * paired).sum() / count,
-        "identity_cross": weights.identity_cross * (miss * crossed).sum() / crossed.sum().clamp_min(1.0),
+        "identity_cross": weights.identity_cross * (miss * crossed).sum() / count_crossed,
+        "host_cross": weights.host_cross * (nearer * crossed).sum() / count_crossed,
     }
+
+
+def _shaken_frame(device: torch.device) -> torch.Tensor:
+    """(2, 3), x and y of a place as a little turned, scaled and shifted, now and then mirrored; in 0..1 half sides."""
+    turn, shear = 0.03 * torch.randn(2)
+    zoom = 1.0 + 0.03 * torch.randn(2)
+    flip = 1.0 if torch.rand(()) < 0.5 else -1.0
+    rows = [[flip * float(zoom[0]), float(turn), 0.0], [float(shear), float(zoom[1]), 0.0]]
+    frame = torch.tensor(rows, device=device)
+    frame[:, 2] = 0.015 * torch.randn(2, device=device)
+    return frame
 
 
 def _colour_miss(made: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """The decoder network, in torch.
 
 A small U-Net that starts at half resolution (a strided stem in, a pixel shuffle out), because what it has to add to the
-warped appearance is smooth but for lids, lips and teeth. About 0.3 G multiply-adds and 1.8 M weights.
+warped appearance is smooth but for lids, lips and teeth. About 0.3 G multiply-adds and 1.95 M weights.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class DecoderNet(nn.Module):  # type: ignore[misc]
     Meaning and units of the outputs are those of `engines.face.compose.compose`.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (28, 56, 96, 144, 184)) -> None:
+    def __init__(self, widths: tuple[int, ...] = (28, 56, 96, 144, 176)) -> None:
         super().__init__()
         w64, w32, w16, w8, w4 = widths
         self.stem = nn.Conv2d(CHANNELS + 3, w64, 4, stride=2, padding=1)

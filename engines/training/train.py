@@ -19,7 +19,7 @@ import yaml
 
 from engines.errors import EngineError
 from engines.identity import IdentityEncoder
-from engines.training.dataset import SampleMaker, Shares, batches
+from engines.training.dataset import SampleMaker, Shares, stacked
 from engines.training.pictures import DataPaths
 from engines.zoo.registry import model_path
 
@@ -31,6 +31,8 @@ Float32Array = npt.NDArray[np.float32]
 DEFAULT_CONFIG = Path(__file__).with_name("configs") / "decoder.yaml"
 _LOG_EVERY = 20
 _SHEET_SAMPLES = 20
+# The mean code of this many persons stands for strangers.
+_STRANGERS = 512
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class TrainConfig:
     """What `configs/decoder.yaml` holds; see the comments there."""
 
     batch_size: int = 8
+    crossed: int = 2
     recogniser_batch: int = 4
     learning_rate: float = 1.2e-3
     weight_decay: float = 1e-4
@@ -107,7 +110,7 @@ def held_out_batch(paths: DataPaths, shares: Shares, count: int, seed: int = 1) 
     maker = SampleMaker(
         paths.people(), IdentityEncoder.open(threads=1), np.random.default_rng(seed), shares, held_out=True
     )
-    return next(batches(maker, count))
+    return stacked([maker.make() for _ in range(count)])
 
 
 class Trainer:
@@ -138,6 +141,7 @@ class Trainer:
             self.critic.parameters(), config.critic_learning_rate, betas=(0.5, 0.99)
         )
         self.step, self.elapsed = 0, 0.0
+        self._hosts = torch.zeros(0, 128, device=self.device)
         self._stop = False
         self._resume()
 
@@ -151,7 +155,7 @@ class Trainer:
         before, saved, sums = time.monotonic(), time.monotonic(), dict[str, float]()
         config = self.config
         seed = config.seed * 1_000_003 + self.step
-        for drawn in training_batches(self.paths, config.shares, config.batch_size, seed):
+        for drawn in training_batches(self.paths, config.shares, (config.batch_size, config.crossed), seed):
             parts = self._train_step({name: value.to(self.device) for name, value in drawn.items()})
             now = time.monotonic()
             self.elapsed, before, self.step = self.elapsed + now - before, now, self.step + 1
@@ -187,12 +191,21 @@ class Trainer:
         fields, mask, fill = (tensor.float() for tensor in outputs)
         hole = inputs[:, 6:7]
         made = batch["target"] * (1.0 - hole) + compose_torch(batch["warp"], fields, mask, fill) * hole
+        self._hosts = torch.cat([self._hosts, batch["host_code"]])[-_STRANGERS:]
         losses = decoder_losses(
-            made, mask, batch, self.recogniser, self.weights, self.config.recogniser_batch
+            made,
+            mask,
+            batch,
+            self.recogniser,
+            self.weights,
+            self.config.recogniser_batch,
+            strangers=self._hosts.mean(0),
         )
         with_critic = progress >= self.config.critic_from and self.weights.critic > 0
         if with_critic:
-            losses["critic"] = -self.weights.critic * self._judge(made, hole).mean()
+            importance = self._importance(batch)
+            scores = self._judge(made, hole)
+            losses["critic"] = -self.weights.critic * (scores * importance).sum() / importance.sum()
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             raise EngineError(
@@ -203,7 +216,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         if with_critic:
-            losses["critic_own"] = self._train_critic(batch["target"], made.detach(), hole, batch["paired"])
+            losses["critic_own"] = self._train_critic(batch["target"], made.detach(), hole, importance)
         decay = min(self.config.ema_decay, (1.0 + self.step) / (10.0 + self.step))
         with torch.no_grad():
             for mean, current in zip(self.mean.parameters(), self.network.parameters(), strict=True):
@@ -211,24 +224,29 @@ class Trainer:
         return {name: float(value.detach()) for name, value in losses.items()} | {"rate": rate}
 
     def _judge(self, picture: torch.Tensor, hole: torch.Tensor) -> torch.Tensor:
-        """The critic's scores (P,) of the patches that touch the hole."""
+        """The critic's scores (N, 1, 32, 32)."""
         import torch
 
         with torch.autocast(self.device.type, torch.bfloat16):
-            scores = self.critic(picture, hole).float()
-        return scores[torch.nn.functional.max_pool2d(hole, 4) > 0]
+            scores: torch.Tensor = self.critic(picture, hole).float()
+        return scores
+
+    def _importance(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(N, 1, 32, 32): how much the critic's scores count: nothing where no hole is, most in mouths."""
+        import torch
+
+        hole, pool = batch["conditioning"][:, 6:7], torch.nn.functional.max_pool2d
+        return (pool(hole, 4) > 0) * pool(batch["weight"], 4).sqrt()
 
     def _train_critic(
-        self, real: torch.Tensor, made: torch.Tensor, hole: torch.Tensor, paired: torch.Tensor
+        self, real: torch.Tensor, made: torch.Tensor, hole: torch.Tensor, importance: torch.Tensor
     ) -> torch.Tensor:
         import torch
 
         self.critic_optimiser.zero_grad(set_to_none=True)
         # The host's own picture is real in a cross sample too.
-        loss = (
-            torch.relu(1.0 - self._judge(real, hole)).mean()
-            + torch.relu(1.0 + self._judge(made, hole)).mean()
-        )
+        misses = torch.relu(1.0 - self._judge(real, hole)) + torch.relu(1.0 + self._judge(made, hole))
+        loss = (misses * importance).sum() / importance.sum()
         loss.backward()
         self.critic_optimiser.step()
         return loss.detach()
@@ -277,8 +295,8 @@ class Trainer:
 
 
 _COLUMNS = (
-    *("pixel", "edge", "features", "identity", "keep", "identity_cross", "colour_cross"),
-    *("critic", "critic_own", "rate"),
+    *("pixel", "edge", "features", "identity", "keep", "identity_cross", "colour_cross", "host_cross"),
+    *("temporal", "critic", "critic_own", "rate"),
 )
 
 
