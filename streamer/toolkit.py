@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,12 +22,13 @@ from calibration.mechanisms import CodebookMechanism, DiscreteMechanism, Uniform
 from engines.backends import BackendName, open_engine
 from engines.contract import Engine, EngineInfo
 from engines.decoder import FaceDecoder
-from engines.detectors import Detection, FaceDetector, create_detector, detect_tiled
+from engines.detectors import Detection, FaceDetector, detect_tiled, detector_on, open_detector_engine
 from engines.detectors.doubt import Detect, DoubtingDetector
 from engines.guard import GuardedEngine
 from engines.identity import IdentityEncoder
 from engines.landmarks import FaceMesh, IrisLandmarks
 from engines.zoo.registry import entry, model_path, open_model
+from streamer.engine_pool import EnginePool
 from streamer.errors import SettingsError
 from streamer.frame import UInt8Array
 from streamer.identity import IdentityKeeper
@@ -59,17 +61,28 @@ class SyntheticTools:
 class Toolkit:
     """Engines, codebook and ledger of a job.
 
+    Args:
+        pool: shares its engines with other toolkits; without one they are this one's own.
+        wrap_engine: put around each engine but the detectors', for audits that show it the same picture many times.
+
     Raises (from the constructor):
         SettingsError: options that cannot be honoured.
         EngineError, CalibrationError: a model, key, codebook or ledger that cannot be opened.
     """
 
-    def __init__(self, settings: AnonymizeSettings) -> None:
+    def __init__(
+        self,
+        settings: AnonymizeSettings,
+        *,
+        pool: EnginePool | None = None,
+        wrap_engine: Callable[[Engine], Engine] | None = None,
+    ) -> None:
         self.settings = settings
+        self._pool = pool
+        self._wrap_engine = wrap_engine
         self._threads = settings.threads or os.cpu_count() or 1
         self._infos: list[dict[str, Any]] = []
         self._engines: list[Engine] = []
-        self._detectors: list[FaceDetector] = []
         self._mesh_engine = self._open("face-mesh", "landmarks")
         self.detect = self._open_detect()
         self.ledger: Ledger = MemoryLedger()
@@ -115,9 +128,7 @@ class Toolkit:
         return tools.renderer(keeper), keeper
 
     def close(self) -> None:
-        """Let go of the engines."""
-        for detector in self._detectors:
-            detector.close()
+        """Let go of the engines that are not shared."""
         for engine in self._engines:
             engine.close()
 
@@ -153,16 +164,12 @@ class Toolkit:
         )
 
     def _detector(self, name: DetectorName, score_threshold: float) -> FaceDetector:
-        detector = create_detector(
+        engine = self._guarded(
             name.value,
-            score_threshold=score_threshold,
-            threads=self._threads,
-            backend=self._backend,
-            timeout_seconds=self.settings.engine_timeout_seconds,
+            "detector",
+            lambda: open_detector_engine(name.value, backend=self._backend, threads=self._threads),
         )
-        self._note(name.value, "detector", detector.describe())
-        self._detectors.append(detector)
-        return detector
+        return detector_on(engine, name.value, score_threshold=score_threshold)
 
     def _open_synthetic(self, privacy: PrivacySettings) -> SyntheticTools:
         warning = check_epsilon(privacy.epsilon, privacy.allow_large_epsilon)
@@ -194,22 +201,36 @@ class Toolkit:
     def _open_codebook(self, path: Path | None) -> Codebook:
         if path is not None:
             return Codebook.load(path)
-        return Codebook.load(model_path("codebook-v1"), expected_sha256=entry("codebook-v1").sha256)
+        return _shipped_codebook()
 
     def _open_decoder(self) -> Engine:
-        if self.settings.decoder is None:
+        path = self.settings.decoder
+        if path is None:
             return self._open("decoder-v1", "decoder")
-        engine = open_engine(self.settings.decoder, backend=self._backend, threads=self._threads)
-        return self._guarded(engine, str(self.settings.decoder.name), "decoder")
+        return self._guarded(
+            path.name,
+            "decoder",
+            lambda: open_engine(path, backend=self._backend, threads=self._threads),
+        )
 
     def _open(self, name: str, role: str) -> Engine:
-        return self._guarded(open_model(name, backend=self._backend, threads=self._threads), name, role)
+        return self._guarded(
+            name, role, lambda: open_model(name, backend=self._backend, threads=self._threads)
+        )
 
-    def _guarded(self, engine: Engine, name: str, role: str) -> Engine:
+    def _guarded(self, name: str, role: str, open_one: Callable[[], Engine]) -> Engine:
+        """An engine with a deadline: the pool's, or one of our own."""
+
+        def guarded() -> Engine:
+            return GuardedEngine(open_one(), timeout_seconds=self.settings.engine_timeout_seconds)
+
+        engine = guarded() if self._pool is None else self._pool.shared(name, guarded)
         self._note(name, role, engine.describe())
-        guarded = GuardedEngine(engine, timeout_seconds=self.settings.engine_timeout_seconds)
-        self._engines.append(guarded)
-        return guarded
+        if self._wrap_engine is not None and role != "detector":
+            engine = self._wrap_engine(engine)
+        if self._pool is None:
+            self._engines.append(engine)
+        return engine
 
     def _note(self, name: str, role: str, info: EngineInfo) -> None:
         self._infos.append(
@@ -226,6 +247,12 @@ class Toolkit:
     @property
     def _backend(self) -> BackendName:
         return cast(BackendName, self.settings.engine)
+
+
+@cache
+def _shipped_codebook() -> Codebook:
+    """Read once: it never changes, and every camera of a gateway draws from it."""
+    return Codebook.load(model_path("codebook-v1"), expected_sha256=entry("codebook-v1").sha256)
 
 
 def _detect_tiled(detector: FaceDetector, picture_rgb_u8: UInt8Array) -> list[Detection]:

@@ -19,7 +19,16 @@ from engines.zoo.registry import open_model
 DetectorName = Literal["retinaface", "yunet", "centerface", "retina-face-package"]
 DETECTORS: tuple[DetectorName, ...] = get_args(DetectorName)
 
-__all__ = ["DETECTORS", "Detection", "DetectorName", "FaceDetector", "create_detector", "detect_tiled"]
+__all__ = [
+    "DETECTORS",
+    "Detection",
+    "DetectorName",
+    "FaceDetector",
+    "create_detector",
+    "detect_tiled",
+    "detector_on",
+    "open_detector_engine",
+]
 
 
 def create_detector(
@@ -50,9 +59,19 @@ def create_detector(
     """
     if name not in DETECTORS:
         raise EngineError(f"unknown detector {name!r}; there are: {', '.join(DETECTORS)}")
-    engine = _open(name, weights, backend, threads)
+    engine = open_detector_engine(name, weights=weights, backend=backend, threads=threads)
     if timeout_seconds is not None:
         engine = GuardedEngine(engine, timeout_seconds)
+    return detector_on(engine, name, score_threshold=score_threshold)
+
+
+def detector_on(engine: Engine, name: str, *, score_threshold: float) -> FaceDetector:
+    """A detector on an engine that is open already; several may share one, each in a thread of its own.
+
+    Args:
+        engine: of the family `name`, as `open_detector_engine` gives it; must bear several threads where it is shared.
+        score_threshold: see `create_detector`.
+    """
     if name == "retina-face-package":
         from engines.detectors.retina_package import RetinaPackageDetector
 
@@ -64,7 +83,10 @@ def create_detector(
     return RetinaFaceDetector(engine, score_threshold=score_threshold)
 
 
-def _open(name: str, weights: Path | None, backend: BackendName, threads: int) -> Engine:
+def open_detector_engine(
+    name: str, *, weights: Path | None = None, backend: BackendName = "auto", threads: int = 1
+) -> Engine:
+    """The engine of a detector without the detector. Arguments and errors as `create_detector`."""
     if name == "retina-face-package":
         from engines.detectors.retina_package import weights_file
 

@@ -62,6 +62,7 @@ class AnalyzerSettings:
         score_threshold: detections at least this sure are covered and start tracks.
         continue_threshold: detections at least this sure may continue a track.
         depth_frames: frames held back for the look-ahead; 0 for none.
+        depth_seconds: and no longer than this, for live sources (see `LookAhead`).
         hold_frames: frames a face stays covered after it was last seen; raised to twice the detection
             interval.
         lost_seconds: how long an unseen track may still be found again.
@@ -72,6 +73,7 @@ class AnalyzerSettings:
     score_threshold: float = 0.5
     continue_threshold: float = 0.25
     depth_frames: int = 12
+    depth_seconds: float | None = None
     hold_frames: int = 12
     lost_seconds: float = 1.0
     stale_after_frames: int = 30
@@ -120,6 +122,7 @@ class Analyzer:
         )
         self._look_ahead = LookAhead(
             depth_frames=self._settings.depth_frames,
+            depth_seconds=self._settings.depth_seconds,
             backfill_frames=self._settings.depth_frames,
             hold_frames=max(self._settings.hold_frames, 2 * (self._cadence.largest_interval - 1)),
         )

@@ -78,15 +78,25 @@ class LookAhead:
     Args:
         depth_frames: frames held back; 0 gives every frame out at once, with no interpolation and no
             backfill.
+        depth_seconds: frames wait no longer than this behind the newest one, though fewer than `depth_frames`
+            may then wait: a live source whose rate drops must not grow its delay. None sets no limit.
         backfill_frames: frames before a track's first observation that are covered (as far as `depth_frames`
             reaches).
         hold_frames: frames after its last observation on which a track stays covered.
     """
 
-    def __init__(self, *, depth_frames: int, backfill_frames: int, hold_frames: int) -> None:
+    def __init__(
+        self,
+        *,
+        depth_frames: int,
+        backfill_frames: int,
+        hold_frames: int,
+        depth_seconds: float | None = None,
+    ) -> None:
         if min(depth_frames, backfill_frames, hold_frames) < 0:
             raise ValueError(f"must not be negative: {depth_frames=} {backfill_frames=} {hold_frames=}")
         self._depth = depth_frames
+        self._depth_seconds = depth_seconds
         self._backfill = backfill_frames
         self._hold = hold_frames
         self._waiting: deque[_Waiting] = deque()
@@ -118,7 +128,16 @@ class LookAhead:
             self._paths.setdefault(track_id, TrackPath()).add(number, seconds, observation)
         result = AnalyzedFrame(frame, scene_cut=scene_cut, detector_failed=detector_failed)
         self._waiting.append(_Waiting(number, seconds, result))
-        return [self._emit()] if len(self._waiting) > self._depth else []
+        ready = []
+        while len(self._waiting) > self._depth or self._waited_long(seconds):
+            ready.append(self._emit())
+        return ready
+
+    def _waited_long(self, newest_seconds: float) -> bool:
+        """True while the oldest frame is `depth_seconds` older than the newest one."""
+        if self._depth_seconds is None or not self._waiting:
+            return False
+        return newest_seconds - self._waiting[0].time_seconds > self._depth_seconds - 1e-6
 
     def flush(self) -> list[AnalyzedFrame]:
         """The stream ended:

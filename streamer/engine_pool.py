@@ -1,0 +1,36 @@
+"""Engines opened once and shared: the cameras of a gateway run the same models."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from engines.batching import BatchingEngine
+from engines.contract import Engine
+
+
+class EnginePool:
+    """Opens each engine at its first use. What several threads ask of one meanwhile goes through in one call.
+
+    Args:
+        max_batch: rows of one call at most.
+    """
+
+    def __init__(self, max_batch: int) -> None:
+        self._max_batch = max_batch
+        self._engines: dict[str, BatchingEngine] = {}
+        self._mutex = threading.Lock()
+
+    def shared(self, key: str, open_one: Callable[[], Engine]) -> Engine:
+        """The engine known by `key`, opened by `open_one` when there is none yet. Raises what that raises."""
+        with self._mutex:
+            if key not in self._engines:
+                self._engines[key] = BatchingEngine(open_one(), self._max_batch)
+            return self._engines[key]
+
+    def close(self) -> None:
+        """Close them all; a call that is running ends first."""
+        with self._mutex:
+            engines, self._engines = list(self._engines.values()), {}
+        for engine in engines:
+            engine.close()
