@@ -14,6 +14,7 @@ from typing import Any
 import av
 
 from calibration.assign import Assignment
+from engines.backends import BackendStatus
 from streamer.analysis import Analyzer, AnalyzerSettings, DetectionCadence, frames_for
 from streamer.errors import InputError, OutputError, VeilstreamError
 from streamer.identity import IdentityKeeper
@@ -111,6 +112,11 @@ class JobRunner:
     def warnings(self) -> list[str]:
         """What the user should know before the work begins."""
         return self._toolkit.warnings
+
+    @property
+    def backend(self) -> BackendStatus:
+        """What the engines run on."""
+        return self._toolkit.backend
 
     def describe(self) -> dict[str, Any]:
         """Head of the report: tool, settings, models, privacy."""

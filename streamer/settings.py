@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from engines.backends import BACKENDS
 from streamer.errors import SettingsError
 
 
@@ -112,6 +113,8 @@ class AnonymizeSettings(BaseModel):
     """Everything that decides what an anonymized file looks like.
 
     Attributes:
+        engine: inference backend; `auto` takes the fastest that can be used here.
+        require_gpu: fail rather than compute on the CPU.
         engine_timeout_seconds: an engine that does not answer for this long is taken for dead, and faces are masked.
         threads: threads of each engine; 0 takes the number of cores.
     """
@@ -124,15 +127,15 @@ class AnonymizeSettings(BaseModel):
     encode: EncodeSettings = EncodeSettings()
     decoder: Path | None = None
     engine: str = "auto"
+    require_gpu: bool = False
     engine_timeout_seconds: float = Field(default=30.0, gt=0.0)
     threads: int = Field(default=1, ge=0, le=64)
 
     @field_validator("engine")
     @classmethod
     def _engine_known(cls, value: str) -> str:
-        known = ("auto", "onnxruntime", "openvino")
-        if value not in known:
-            raise ValueError(f"engine must be one of {', '.join(known)}, got {value!r}")
+        if value not in BACKENDS:
+            raise ValueError(f"engine must be one of {', '.join(BACKENDS)}, got {value!r}")
         return value
 
 
@@ -143,4 +146,5 @@ def make_settings(**values: object) -> AnonymizeSettings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise SettingsError(f"{where}: {first['msg']}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{where}: {message}") from None

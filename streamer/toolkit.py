@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from calibration.codebook import Codebook
 from calibration.keys import load_key
 from calibration.ledger import FileLedger, Ledger, MemoryLedger
 from calibration.mechanisms import CodebookMechanism, DiscreteMechanism, UniformMechanism
-from engines.backends import BackendName, open_engine
+from engines.backends import BackendName, choose_backend, open_engine
 from engines.contract import Engine, EngineInfo
 from engines.decoder import FaceDecoder
 from engines.detectors import Detection, FaceDetector, detect_tiled, detector_on, open_detector_engine
@@ -81,6 +81,7 @@ class Toolkit:
         self._pool = pool
         self._wrap_engine = wrap_engine
         self._threads = settings.threads or os.cpu_count() or 1
+        self.backend = choose_backend(settings.engine, require_gpu=settings.require_gpu)
         self._infos: list[dict[str, Any]] = []
         self._engines: list[Engine] = []
         self._mesh_engine = self._open("face-mesh", "landmarks")
@@ -246,7 +247,7 @@ class Toolkit:
 
     @property
     def _backend(self) -> BackendName:
-        return cast(BackendName, self.settings.engine)
+        return self.backend.name
 
 
 @cache

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from pathlib import Path
-from typing import Literal, get_args
 
+from engines.backends.choice import (
+    BACKENDS,
+    BackendName,
+    BackendStatus,
+    available_backends,
+    backend_statuses,
+    choose_backend,
+)
 from engines.contract import Engine
 from engines.errors import EngineError, ModelMissingError
 
-BackendName = Literal["auto", "onnxruntime", "openvino", "torch"]
-BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
-
-
-def available_backends() -> tuple[str, ...]:
-    """Backends whose package is installed here, the default first. Imports none of them."""
-    return tuple(name for name in BACKENDS if name != "auto" and importlib.util.find_spec(name) is not None)
+__all__ = [
+    "BACKENDS",
+    "BackendName",
+    "BackendStatus",
+    "available_backends",
+    "backend_statuses",
+    "choose_backend",
+    "open_engine",
+]
 
 
 def open_engine(source: Path | str | bytes, *, backend: BackendName = "auto", threads: int = 1) -> Engine:
@@ -24,7 +32,7 @@ def open_engine(source: Path | str | bytes, *, backend: BackendName = "auto", th
 
     Args:
         source: path of an ONNX file, or its bytes.
-        backend: `auto` takes onnxruntime, which is always installed and the reference for the others.
+        backend: `auto` takes the fastest that can be used here, see `choose_backend`.
         threads: threads inside one operator, at least 1. One is right where several stages share the cores.
 
     Raises:
@@ -33,15 +41,14 @@ def open_engine(source: Path | str | bytes, *, backend: BackendName = "auto", th
     """
     if threads < 1:
         raise EngineError(f"threads must be at least 1, not {threads}")
-    if backend not in BACKENDS:
-        raise EngineError(f"unknown engine backend {backend!r}; there are: {', '.join(BACKENDS)}")
+    chosen = choose_backend(backend).name
     data = source if isinstance(source, bytes) else _read(Path(source))
     sha256 = hashlib.sha256(data).hexdigest()
-    if backend == "openvino":
+    if chosen == "openvino":
         from engines.backends.openvino_backend import OpenVinoEngine
 
         return OpenVinoEngine(data, weights_sha256=sha256, threads=threads)
-    if backend == "torch":
+    if chosen == "torch":
         from engines.backends.torch_backend import TorchEngine
 
         return TorchEngine(data, weights_sha256=sha256, threads=threads)

@@ -98,8 +98,15 @@ def anonymize(
         Path | None, typer.Option(help="Another face decoder (ONNX).", rich_help_panel="Engines")
     ] = None,
     engine: Annotated[
-        str, typer.Option(help="auto, onnxruntime or openvino.", rich_help_panel="Engines")
+        str,
+        typer.Option(
+            help="auto (the fastest here), tensorrt, onnxruntime, openvino or torch.",
+            rich_help_panel="Engines",
+        ),
     ] = "auto",
+    require_gpu: Annotated[
+        bool, typer.Option(help="Fail rather than compute on the CPU.", rich_help_panel="Engines")
+    ] = False,
     threads: Annotated[int, typer.Option(help="Threads of each engine.", rich_help_panel="Engines")] = 1,
     report: Annotated[Path | None, typer.Option(help="Write a JSON report here.")] = None,
     boxes: Annotated[
@@ -136,6 +143,7 @@ def anonymize(
         encode={"codec": codec, "crf": crf, "preset": preset},
         decoder=decoder,
         engine=engine,
+        require_gpu=require_gpu,
         threads=threads,
     )
     tasks = plan_tasks(inputs, output)
@@ -173,6 +181,8 @@ class _Batch:
             return FAILED
         code = DONE
         with _stop_signals(self._cancel), JobRunner(self._settings) as runner:
+            if not self._quiet:
+                typer.echo(f"engines: {runner.backend.name} {runner.backend.detail}", err=True)
             for warning in runner.warnings:
                 typer.echo(f"veilstream: {warning}", err=True)
             for task in self._tasks:
