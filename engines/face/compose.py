@@ -6,6 +6,8 @@ from the appearance itself, warped at the patch's own resolution.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -22,18 +24,49 @@ GAIN_LIMIT = 1.5
 FEATHER_PX = 3.0
 
 
-def compose(
-    warp_patch_rgb_f32: Float32Array, fields: Float32Array, mask: Float32Array, fill: Float32Array
-) -> Float32Array:
-    """Face = a (warp exp(gain) + bias) + (1 - a) fill.
+@dataclass(frozen=True, slots=True)
+class FaceLayers:
+    """What the decoder says, ready to be applied: face = warp * scale + offset, at any resolution.
+
+    Attributes:
+        scale: (128, 128, 3) float32, a exp(gain).
+        offset: (128, 128, 3) float32 in units of the picture's 0..1, a bias + (1 - a) fill.
+    """
+
+    scale: Float32Array
+    offset: Float32Array
+
+
+def layers(fields: Float32Array, mask: Float32Array, fill: Float32Array) -> FaceLayers:
+    """Face = a (warp exp(gain) + bias) + (1 - a) fill, without the warp.
 
     Args:
-        warp_patch_rgb_f32: (n, n, 3) RGB in 0..1, the appearance through the warp at the patch's size n =
-            128 k.
         fields: (6, 16, 16): gain of R, G, B (logarithmic), then bias of R, G, B in units of the picture's
             0..1.
         mask: (128, 128) or (1, 128, 128) in 0..1: how much of the warp is kept.
         fill: (3, 128, 128) RGB in 0..1.
+    """
+    side = (CROP_SIDE_PX, CROP_SIDE_PX)
+    keep = np.asarray(mask, dtype=np.float32).reshape(*side, 1)
+    painted = np.ascontiguousarray(fill.transpose(1, 2, 0), dtype=np.float32)
+    scale = np.clip(resized(fields[:3].transpose(1, 2, 0), side), -GAIN_LIMIT, GAIN_LIMIT)
+    np.exp(scale, out=scale)
+    scale *= keep
+    offset = resized(fields[3:].transpose(1, 2, 0), side)
+    offset -= painted
+    offset *= keep
+    offset += painted
+    return FaceLayers(scale, offset)
+
+
+def compose(
+    warp_patch_rgb_f32: Float32Array, fields: Float32Array, mask: Float32Array, fill: Float32Array
+) -> Float32Array:
+    """The face, from the decoder's outputs (see `layers`) and the warped appearance.
+
+    Args:
+        warp_patch_rgb_f32: (n, n, 3) RGB in 0..1, the appearance through the warp at the patch's size n =
+            128 k.
 
     Returns:
         (n, n, 3) float32 RGB in 0..1.
@@ -44,42 +77,32 @@ def compose(
     height, width = warp_patch_rgb_f32.shape[:2]
     if height != width:
         raise ValueError(f"a patch is square, got {width}x{height}")
-    size = (width, width)
-    keep = _resize(mask.reshape(CROP_SIDE_PX, CROP_SIDE_PX), size)[..., None]
-    painted = _resize(fill.transpose(1, 2, 0), size)
-    # In place from here on: fresh buffers of this size cost more than the arithmetic.
-    face = np.clip(_resize(fields[:3].transpose(1, 2, 0), size), -GAIN_LIMIT, GAIN_LIMIT)
-    np.exp(face, out=face)
-    face *= warp_patch_rgb_f32
-    face += _resize(fields[3:].transpose(1, 2, 0), size)
-    face -= painted
-    face *= keep
-    face += painted
-    return np.asarray(np.clip(face, 0.0, 1.0, out=face), dtype=np.float32)
+    made = layers(fields, mask, fill)
+    face = warp_patch_rgb_f32 * resized(made.scale, (width, width)) + resized(made.offset, (width, width))
+    return np.asarray(np.clip(face, 0.0, 1.0), dtype=np.float32)
 
 
-def blend_alpha(hole: UInt8Array, patch_size: int = CROP_SIDE_PX) -> Float32Array:
+def blend_alpha(hole: UInt8Array) -> Float32Array:
     """Soft mask with which a patch is put into the frame.
 
     Exactly 1 over the whole real face (the hole exceeds it by more than the feather), 0 outside the hole.
 
     Args:
         hole: (128, 128) uint8, 1 in the hole.
-        patch_size: side of the patch, px.
 
     Returns:
-        (patch_size, patch_size) float32 in 0..1.
+        (128, 128) float32 in 0..1.
     """
     # The crop's border is no edge of the hole: where the face runs out of the crop it stays fully covered.
     framed = cv2.copyMakeBorder(hole, 8, 8, 8, 8, cv2.BORDER_REPLICATE)
     depth = cv2.distanceTransform((framed > 0).astype(np.uint8), cv2.DIST_L2, 3)[8:-8, 8:-8]
     # Distance 1 is the hole's outermost pixel.
     ramp = np.clip(np.asarray(depth, dtype=np.float32) / np.float32(FEATHER_PX), 0.0, 1.0)
-    alpha = ramp * ramp * (3.0 - 2.0 * ramp)
-    return _resize(alpha, (patch_size, patch_size))
+    return np.asarray(ramp * ramp * (3.0 - 2.0 * ramp), dtype=np.float32)
 
 
-def _resize(picture: npt.NDArray[np.generic], size: tuple[int, int]) -> Float32Array:
+def resized(picture: npt.NDArray[np.generic], size: tuple[int, int]) -> Float32Array:
+    """Bilinear, to (width, height); float32."""
     contiguous = np.ascontiguousarray(picture, dtype=np.float32)
     if (contiguous.shape[1], contiguous.shape[0]) == size:
         return contiguous

@@ -212,32 +212,31 @@ def _triangle_table(corners: Float64Array, source_corners: Float64Array) -> Floa
     return np.column_stack([weights, edges]).astype(np.float32)
 
 
-def apply_field(source_xy_px: Float32Array, appearance: _Picture, patch_size: int = CROP_SIDE_PX) -> _Picture:
+def apply_field(source_xy_px: Float32Array, appearance: _Picture, scale: int = 1) -> _Picture:
     """The appearance seen through the map.
 
     An appearance much finer than the patch is halved first, so that the result does not alias.
 
     Args:
-        source_xy_px: (128, 128, 2) float32, from `warp_field`.
+        source_xy_px: (h, w, 2) float32: the field of `warp_field`, or a window of it.
         appearance: (h, w, c) uint8 or float32.
-        patch_size: side of the result in px; a patch of n px is the same crop at n / 128 times the
-            resolution.
+        scale: the result has this many px for each px of the map, along each axis.
 
     Returns:
-        (patch_size, patch_size, c), dtype of the appearance.
+        (h * scale, w * scale, c), dtype of the appearance.
     """
+    height, width = source_xy_px.shape[:2]
     field = source_xy_px
-    if patch_size != CROP_SIDE_PX:
-        size = (patch_size, patch_size)
+    if scale != 1:
+        size = (width * scale, height * scale)
         field = np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
     picture = appearance
-    middle = source_xy_px[CROP_SIDE_PX // 4 : -CROP_SIDE_PX // 4, CROP_SIDE_PX // 4 : -CROP_SIDE_PX // 4]
-    step = float(np.median(np.abs(np.diff(middle[..., 1], axis=0)))) * CROP_SIDE_PX / patch_size
+    middle = source_xy_px[height // 4 : height - height // 4 : 2, width // 4 : width - width // 4, 1]
+    step = float(np.median(np.abs(np.diff(middle, axis=0)))) / (2.0 * scale) if middle.shape[0] > 1 else 0.0
     while step > _ALIASING_STEP_PX and min(picture.shape[:2]) >= 2 * _MIN_SIDE_PX:
         picture = cast(_Picture, cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
         field = field * np.float32(0.5) - np.float32(0.25)
         step /= 2.0
-    seen = cv2.remap(
-        picture, field[..., 0], field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    return cast(
+        _Picture, cv2.remap(picture, field, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     )
-    return cast(_Picture, seen)

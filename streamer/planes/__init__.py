@@ -4,8 +4,10 @@ from streamer.planes.fill import FillMode, cover_face, mask_whole_frame
 from streamer.planes.formats import is_native, planar_equivalent
 from streamer.planes.patch import read_patch, write_patch
 from streamer.planes.picture import analysis_picture
+from streamer.planes.region import FaceRegion
 
 __all__ = [
+    "FaceRegion",
     "FillMode",
     "analysis_picture",
     "cover_face",

@@ -7,9 +7,6 @@ patch 1 to 2 ms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import av
 import cv2
 import numpy as np
@@ -90,89 +87,93 @@ def _warp_out(plane: AnyArray, patch_from_plane: Float64Array, size: int) -> Any
 def write_patch(
     video_frame: av.VideoFrame,
     geometry: StreamGeometry,
-    patch_rgb_f32: Float32Array,
+    patch_rgb: AnyArray,
     alpha_f32: Float32Array,
     patch_from_display: Float64Array,
 ) -> None:
     """Blend a patch into the planes, in place; samples where alpha is 0 keep their bits.
 
     Args:
-        patch_rgb_f32: (n, n, 3) float32 RGB in 0..1, as `read_patch` gives it.
-        alpha_f32: (n, n) float32 in 0..1; what lies outside the patch counts as 0.
+        patch_rgb: (h, w, 3) RGB: float32 in 0..1, or uint8, which is three times as fast and as good for planes of 8
+            bits.
+        alpha_f32: (h, w) float32 in 0..1; what lies outside the patch counts as 0.
         patch_from_display: affine (2, 3), display px to patch px.
 
     Raises:
         ValueError: shapes disagree, a value is not finite, or the pixel format has no planes to write.
     """
-    size = patch_rgb_f32.shape[0]
-    if patch_rgb_f32.shape != (size, size, 3) or alpha_f32.shape != (size, size):
-        raise ValueError(f"need (n, n, 3) and (n, n), got {patch_rgb_f32.shape = } and {alpha_f32.shape = }")
-    patch = np.ascontiguousarray(patch_rgb_f32, dtype=np.float32)
+    if patch_rgb.ndim != 3 or patch_rgb.shape != (*alpha_f32.shape, 3):
+        raise ValueError(f"need (h, w, 3) and (h, w), got {patch_rgb.shape = } and {alpha_f32.shape = }")
     alpha = np.ascontiguousarray(alpha_f32, dtype=np.float32)
     # A sum of finite values is finite, and three times as fast to look at as every value.
-    if not np.isfinite([patch.sum(), alpha.sum(), patch_from_display.sum()]).all():
+    sums = [alpha.sum(), patch_from_display.sum()] + [patch_rgb.sum()] * (patch_rgb.dtype != np.uint8)
+    if not np.isfinite(sums).all():
         raise ValueError("a patch with values that are not finite cannot be written")
-    covered = cv2.boundingRect((alpha > 0).view(np.uint8))
-    if covered[2] == 0:
+    if not alpha.any():
         return
     layout = pixel_format(video_frame.format.name)
     video_frame.make_writable()
-    codes = cv2.transform(np.clip(patch, 0.0, 1.0), codes_from_rgb(video_frame, layout))
-    components = [codes] if codes.ndim == 2 else cv2.split(codes)
-    targets: dict[tuple[int, int], _Target | None] = {}
+    samples = _framed(_samples(patch_rgb, alpha, video_frame, layout))
+    patch_from_display = compose_affine(shift_affine(1.0, 1.0), patch_from_display)
+    # Planes of one subsampling share one warp: OpenCV moves four channels faster than two.
+    warped: dict[tuple[int, int], tuple[int, int, AnyArray] | None] = {}
     for index, spec in enumerate(layout.planes):
         if not spec.has_color:
             continue
         plane = plane_view(video_frame, index, layout)
         steps = (spec.step_x, spec.step_y)
-        if steps not in targets:
+        if steps not in warped:
             plane_from_patch = invert_affine(
                 compose_affine(patch_from_display, display_from_plane(geometry, layout, spec))
             )
-            targets[steps] = _target(plane.shape[1], plane.shape[0], alpha, plane_from_patch, covered)
-        target = targets[steps]
-        if target is None:
+            warped[steps] = _warp_in(samples, plane_from_patch, plane.shape[1], plane.shape[0])
+        placed = warped[steps]
+        if placed is None:
             continue
-        region = plane[target.y0 : target.y1, target.x0 : target.x1]
-        for channel, component in enumerate(spec.components):
-            if component is None:
-                continue
-            source, region_from_reduced = _reduce(components[component], target.region_from_patch)
-            value = cv2.warpAffine(
-                source,
-                region_from_reduced,
-                (region.shape[1], region.shape[0]),
-                flags=cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            blend_samples(region if region.ndim == 2 else region[:, :, channel], value, target.weight, layout)
+        x0, y0, part = placed
+        region = plane[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]]
+        blend = _blend_bytes if part.dtype == np.uint8 else _blend_floats
+        blend(region, part, spec.components, layout)
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """The part of a plane that a patch covers: bounds (ends exclusive), alpha there, way from the patch."""
+def _samples(
+    patch_rgb: AnyArray, alpha: Float32Array, video_frame: av.VideoFrame, layout: PixelFormat
+) -> AnyArray:
+    """(h, w, components + 1): code values and, last, alpha in 0..1, or in 0..255 as everything else in bytes."""
+    matrix = codes_from_rgb(video_frame, layout)
+    if patch_rgb.dtype == np.uint8 and layout.bits == 8:
+        codes = cv2.transform(patch_rgb, matrix * np.array([1.0 / 255.0] * 3 + [1.0]))
+        return cv2.merge([*_split(codes), cv2.convertScaleAbs(alpha, alpha=255.0)])
+    if patch_rgb.dtype == np.uint8:
+        patch_rgb = patch_rgb.astype(np.float32) / np.float32(255.0)
+    codes = cv2.transform(np.clip(patch_rgb, 0.0, 1.0, dtype=np.float32), matrix)
+    return cv2.merge([*_split(codes), alpha])
 
-    x0: int
-    y0: int
-    x1: int
-    y1: int
-    weight: AnyArray
-    region_from_patch: Float64Array
+
+def _split(picture: AnyArray) -> list[AnyArray]:
+    return [picture] if picture.ndim == 2 else list(cv2.split(picture))
 
 
-def _target(
-    width: int, height: int, alpha: AnyArray, plane_from_patch: Float64Array, covered_xywh: Any
-) -> _Target | None:
-    """Where in a plane of this size the covered part of the patch lies; None when it misses the plane."""
-    left, top, covered_w, covered_h = (int(value) for value in covered_xywh)
+def _framed(samples: AnyArray) -> AnyArray:
+    """A px more all around with the border's colour and no alpha: a sharp end, without darkening towards it."""
+    framed = cv2.copyMakeBorder(samples, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    framed[[0, -1], :, -1] = 0
+    framed[:, [0, -1], -1] = 0
+    return framed
+
+
+def _warp_in(
+    samples: AnyArray, plane_from_patch: Float64Array, width: int, height: int
+) -> tuple[int, int, AnyArray] | None:
+    """The patch on the grid of a plane of this size: left, top and (h, w, c) samples; None when it misses the plane."""
+    left, top, covered_w, covered_h = cv2.boundingRect((samples[:, :, -1] > 0).view(np.uint8))
     box = np.array([left - 1.0, top - 1.0, left + covered_w, top + covered_h])
     bounds = transformed_bounds(plane_from_patch, box)
     if bounds[2] < 0 or bounds[3] < 0 or bounds[0] > width - 1 or bounds[1] > height - 1:
         return None
     x0, y0, x1, y1 = clip_bounds(bounds, width, height, margin=1)
-    region_from_patch = compose_affine(shift_affine(-x0, -y0), plane_from_patch)
-    reduced, region_from_reduced = _reduce(alpha, region_from_patch)
-    weight = cv2.warpAffine(
+    reduced, region_from_reduced = _reduce(samples, compose_affine(shift_affine(-x0, -y0), plane_from_patch))
+    warped = cv2.warpAffine(
         reduced,
         region_from_reduced,
         (x1 - x0, y1 - y0),
@@ -180,18 +181,54 @@ def _target(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=0,
     )
-    return _Target(x0, y0, x1, y1, weight, region_from_patch)
+    return x0, y0, warped
 
 
 def _reduce(picture: AnyArray, region_from_patch: Float64Array) -> tuple[AnyArray, Float64Array]:
     """Average a patch down where the plane is coarser; gives it with the affine from the reduced patch."""
     scale = max(axis_scales(region_from_patch))
-    size = picture.shape[0]
     if scale * _AREA_FROM_SCALE >= 1.0:
         return picture, region_from_patch
-    reduced = max(1, round(size * scale))
-    small = cv2.resize(picture, (reduced, reduced), interpolation=cv2.INTER_AREA)
-    return small, compose_affine(region_from_patch, resize_affine(size / reduced, size / reduced))
+    # Whole factors are many times as fast; a shrink below two is left for the warp.
+    factor = max(2, int(1.0 / scale))
+    pad_h, pad_w = -picture.shape[0] % factor, -picture.shape[1] % factor
+    padded = cv2.copyMakeBorder(picture, 0, pad_h, 0, pad_w, cv2.BORDER_REPLICATE)
+    height, width = padded.shape[:2]
+    small = cv2.resize(padded, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    return small, compose_affine(region_from_patch, resize_affine(float(factor), float(factor)))
+
+
+def _blend_bytes(
+    region: AnyArray, part: AnyArray, components: tuple[int | None, ...], layout: PixelFormat
+) -> None:
+    """region += alpha * (part - region), in bytes; bytes where alpha is 0 stay.
+
+    Args:
+        region: view into a plane, written in place.
+        part: (h, w, c) as `_samples` gives it.
+        components: what each sample of the region's pixels holds.
+    """
+    weight = cv2.extractChannel(part, part.shape[2] - 1) * np.float32(1.0 / 255.0)
+    kept = np.ascontiguousarray(region)
+    value = cv2.merge(
+        [
+            cv2.extractChannel(
+                kept if component is None else part, channel if component is None else component
+            )
+            for channel, component in enumerate(components)
+        ]
+    )
+    region[...] = cv2.blendLinear(value, kept, weight, np.float32(1.0) - weight)
+
+
+def _blend_floats(
+    region: AnyArray, part: AnyArray, components: tuple[int | None, ...], layout: PixelFormat
+) -> None:
+    """As `_blend_bytes`, at any depth."""
+    for channel, component in enumerate(components):
+        if component is not None:
+            target = region if region.ndim == 2 else region[:, :, channel]
+            blend_samples(target, cv2.extractChannel(part, component), part[:, :, -1], layout)
 
 
 def blend_samples(samples: AnyArray, value: AnyArray, weight: Float32Array, layout: PixelFormat) -> None:

@@ -33,7 +33,7 @@ def analysis_picture(
     upright_w, upright_h = max(1, round(display_w * scale)), max(1, round(display_h * scale))
     quarter_turn = geometry.rotation_degrees in (90, 270)
     width, height = (upright_h, upright_w) if quarter_turn else (upright_w, upright_h)
-    picture: AnyArray = _small_rgb(video_frame, width, height)
+    picture: AnyArray = rgb_of_planes(video_frame, width, height)
     native_from_small = resize_affine(geometry.native_width / width, geometry.native_height / height)
     small_from_upright = {
         0: np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]),
@@ -49,16 +49,34 @@ def analysis_picture(
     )
 
 
-def _small_rgb(video_frame: av.VideoFrame, width: int, height: int) -> UInt8Array:
-    """The native picture at (height, width, 3) uint8 RGB."""
+def rgb_of_planes(
+    video_frame: av.VideoFrame, width: int, height: int, window_xywh: tuple[int, int, int, int] | None = None
+) -> UInt8Array:
+    """Part of the native picture, scaled and then converted.
+
+    Args:
+        width, height: size of the result.
+        window_xywh: left, top, width and height in luma px, left and top multiples of the subsampling; the whole
+            picture when None. Chroma is taken as centred in its block: a quarter of a chroma px off in MPEG streams.
+
+    Returns:
+        (height, width, 3) uint8 RGB in the native orientation.
+    """
     layout = pixel_format(video_frame.format.name)
     components: list[AnyArray | None] = [None, None, None]
     for index, spec in enumerate(layout.planes):
         if not spec.has_color:
             continue
-        small: AnyArray = _resize(plane_view(video_frame, index, layout), width, height)
+        plane = plane_view(video_frame, index, layout)
+        if window_xywh is not None:
+            left, top, window_w, window_h = window_xywh
+            plane = plane[
+                top // spec.step_y : -(-(top + window_h) // spec.step_y),
+                left // spec.step_x : -(-(left + window_w) // spec.step_x),
+            ]
+        small: AnyArray = _resize(plane, width, height)
         if layout.bits > 8:
-            # Detectors see 8 bits in any case; the small plane is the cheap place to get there.
+            # Nobody who looks at this picture sees more than 8 bits; the small plane is the cheap place to get there.
             small = cv2.convertScaleAbs(small, alpha=2.0 ** (8 - layout.bits - layout.shift))
         for channel, component in enumerate(spec.components):
             if component is not None:

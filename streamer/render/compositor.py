@@ -14,7 +14,7 @@ from typing import Protocol, final
 
 import numpy as np
 
-from streamer.frame import AnalyzedFrame, Float32Array, Float64Array, Frame, TrackedFace
+from streamer.frame import AnalyzedFrame, Float32Array, Float64Array, Frame, TrackedFace, UInt8Array
 from streamer.planes import cover_face, mask_whole_frame, write_patch
 from streamer.settings import ReplaceWith
 
@@ -48,19 +48,19 @@ class RenderedFace:
     """A synthetic face, ready to be blended.
 
     Attributes:
-        patch_rgb_f32: (n, n, 3) in 0..1.
-        alpha_f32: (n, n) in 0..1; 1 over the whole real face.
+        patch_rgb: (h, w, 3) float32 in 0..1, or uint8.
+        alpha_f32: (h, w) in 0..1; 1 over the whole real face.
         patch_from_display: affine (2, 3) from display px to patch px.
     """
 
-    patch_rgb_f32: Float32Array
+    patch_rgb: Float32Array | UInt8Array
     alpha_f32: Float32Array
     patch_from_display: Float64Array
 
     def is_usable(self) -> bool:
         """False when any number in it is not finite."""
         return bool(
-            np.isfinite(self.patch_rgb_f32).all()
+            np.isfinite(self.patch_rgb).all()
             and np.isfinite(self.alpha_f32).all()
             and np.isfinite(self.patch_from_display).all()
         )
@@ -161,7 +161,7 @@ class Compositor:
                 write_patch(
                     frame.video,
                     frame.geometry,
-                    answer.patch_rgb_f32,
+                    answer.patch_rgb,
                     answer.alpha_f32,
                     answer.patch_from_display,
                 )

@@ -14,8 +14,8 @@ import numpy as np
 
 from engines.face.topology import EYE_LEFT, EYE_RIGHT
 from engines.landmarks import IRIS_PATCH_PX, IrisLandmarks
-from streamer.frame import Float32Array, Float64Array, Frame
-from streamer.planes import read_patch
+from streamer.frame import Float32Array, Float64Array
+from streamer.planes import FaceRegion
 
 # The model wants an eye in the middle of a square this many eye widths wide.
 PATCH_EYE_WIDTHS = 2.3
@@ -29,33 +29,45 @@ MEMORY_FRAMES = 100
 OPEN_PERCENTILE = 75.0
 # Beyond this yaw the far eye is too narrow to be read; both follow the near one.
 ONE_EYE_YAW_RADIANS = 0.35
+# A reading may be this old: a blink lasts 100 to 300 ms.
+ALTERNATE_WITHIN_SECONDS = 0.05
 
 
 class LidReader:
-    """Reads the opening of both eyes of every face of a frame, in one call of the engine."""
+    """Reads how far eyes are open: all that are wanted in a frame, in one call of the engine."""
 
     def __init__(self, iris: IrisLandmarks) -> None:
         self._iris = iris
 
-    def openings(self, frame: Frame, meshes: Sequence[Float32Array]) -> Float64Array:
-        """(N, 2) opening over width of the left and the right eye (image left first).
+    def openings(
+        self,
+        regions: Sequence[FaceRegion],
+        meshes: Sequence[Float32Array],
+        wanted: Sequence[tuple[bool, bool]],
+    ) -> Float64Array:
+        """(N, 2) opening over width of the left and the right eye (image left first), NaN where not wanted.
 
         Args:
+            regions: the pixels of each face.
             meshes: of (468, 3), display px.
+            wanted: which eyes to read; see `LidState.wanted`.
         """
-        if not meshes:
-            return np.empty((0, 2))
-        patches = []
-        for mesh in meshes:
-            for indices, mirrored in ((EYE_LEFT, False), (EYE_RIGHT, True)):
-                affine = _eye_patch(mesh[indices, :2].astype(np.float64), mirrored=mirrored)
-                patches.append(read_patch(frame.video, frame.geometry, affine, IRIS_PATCH_PX))
+        openings = np.full((len(meshes), 2), np.nan)
+        places, patches = [], []
+        for row, (region, mesh, eyes) in enumerate(zip(regions, meshes, wanted, strict=True)):
+            for eye, indices in enumerate((EYE_LEFT, EYE_RIGHT)):
+                if eyes[eye]:
+                    affine = _eye_patch(mesh[indices, :2].astype(np.float64), mirrored=eye == 1)
+                    patches.append(region.patch(affine, IRIS_PATCH_PX))
+                    places.append((row, eye))
+        if not patches:
+            return openings
         contours, _ = self._iris.run(np.stack(patches))
         points = contours[:, :, :2].astype(np.float64)
         width = np.linalg.norm(points[:, _CORNERS[1]] - points[:, _CORNERS[0]], axis=1)
         gaps = [np.linalg.norm(points[:, upper] - points[:, lower], axis=1) for upper, lower in _LID_PAIRS]
-        opening = np.mean(gaps, axis=0) / np.maximum(width, 1.0)
-        return np.asarray(opening.reshape(len(meshes), 2))
+        openings[tuple(zip(*places, strict=True))] = np.mean(gaps, axis=0) / np.maximum(width, 1.0)
+        return openings
 
 
 class LidState:
@@ -63,18 +75,38 @@ class LidState:
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, float]] = deque(maxlen=MEMORY_FRAMES)
+        self._time_seconds = -np.inf
+        self._turn = 0
+
+    def wanted(self, yaw_radians: float, time_seconds: float) -> tuple[bool, bool]:
+        """Which eyes to read in this frame: of a turned head the near one, else one after the other.
+
+        Two eyes that blink together need no two readings a frame; at a low frame rate both are read all the same.
+        """
+        late = time_seconds - self._time_seconds > ALTERNATE_WITHIN_SECONDS
+        self._time_seconds = time_seconds
+        if abs(yaw_radians) > ONE_EYE_YAW_RADIANS:
+            # Turned to the right, the eye on the left of the picture is the near one.
+            return yaw_radians > 0, yaw_radians < 0
+        if late or not self._seen:
+            return True, True
+        self._turn = 1 - self._turn
+        return self._turn == 0, self._turn == 1
 
     def openness(self, openings: Float64Array, yaw_radians: float) -> tuple[float, float]:
         """Left and right eye, 0 shut to 1 open, in steps of an eighth.
 
         Args:
-            openings: (2,) opening over width.
+            openings: (2,) opening over width; NaN for an eye that was not read, which keeps its last value.
             yaw_radians: positive when the face turns towards the right edge of the picture.
         """
         values = openings.copy()
         if abs(yaw_radians) > ONE_EYE_YAW_RADIANS:
-            # Turned to the right, the eye on the left of the picture is the near one.
             values[:] = values[0] if yaw_radians > 0 else values[1]
+        unread = np.isnan(values)
+        if unread.any():
+            last = np.array(self._seen[-1]) if self._seen else values[::-1]
+            values[unread] = last[unread]
         self._seen.append((float(values[0]), float(values[1])))
         opened = np.percentile(np.array(self._seen), OPEN_PERCENTILE, axis=0)
         relative = (values / np.maximum(opened, 1e-3) - SHUT_RATIO) / (OPEN_RATIO - SHUT_RATIO)

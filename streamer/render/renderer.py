@@ -16,34 +16,28 @@ from calibration.codebook import SyntheticPerson
 from calibration.errors import CalibrationError
 from engines.decoder import FaceDecoder
 from engines.errors import EngineError
-from engines.face.compose import blend_alpha, compose
 from engines.face.conditioning import colour_grid, drawing, hole_mask, outline_mask, pack
-from engines.face.pose import crop_from_mesh, head_pose
+from engines.face.pose import HeadPose, crop_from_mesh, head_pose
 from engines.face.template import CROP_SIDE_PX, transform_points
 from engines.face.topology import five_points
 from engines.face.warp import apply_field, warp_field
 from engines.landmarks import FaceMesh, patch_from_box_and_points
-from streamer.frame import (
-    Float32Array,
-    Float64Array,
-    Frame,
-    TrackedFace,
-    UInt8Array,
-    compose_affine,
-    invert_affine,
-)
+from streamer.frame import Float32Array, Float64Array, Frame, TrackedFace, invert_affine
 from streamer.identity.keeper import IdentityKeeper, IdentityRefusal
-from streamer.planes import read_patch
+from streamer.planes import FaceRegion
+from streamer.planes.formats import pixel_format
 from streamer.render.compositor import FallbackReason, RenderedFace
 from streamer.render.lids import LidReader, LidState
 from streamer.render.motion import FaceMotion, PersonShape, TrackMotion
+from streamer.render.paint import Paintable, painted
 from streamer.render.smoothing import OneEuroFilter
 from streamer.render.trust import MINIMUM_SIDE_PX, TrackTrust, box_side_px
 
 _log = logging.getLogger(__name__)
 
 MESH_PATCH_PX = 192
-LARGEST_PATCH_SCALE = 4
+# What is read around a face, in sides of its box: the crop with its context, however the head is turned.
+REGION_BOX_SCALE = 2.0
 # Mean spread of R, G and B (0..1) below which a picture counts as black and white.
 GREY_SPREAD = 0.008
 
@@ -62,18 +56,24 @@ class _Track:
     shape: PersonShape | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _SeenFace:
+    """A face whose landmarks are trusted. `slot` is its place among the faces asked for."""
+
+    slot: int
+    face: TrackedFace
+    region: FaceRegion
+    mesh_xyz_px: Float32Array
+    pose: HeadPose
+
+
+@dataclass(frozen=True, slots=True)
 class _Prepared:
     """A face ready for the decoder."""
 
     slot: int
-    person: SyntheticPerson
-    crop_from_display: Float64Array
-    patch_scale: int
-    field_xy_px: Float32Array
-    hole: UInt8Array
     conditioning: Float32Array
-    without_colour: bool
+    paintable: Paintable
 
 
 class SyntheticRenderer:
@@ -101,71 +101,79 @@ class SyntheticRenderer:
     def render(self, frame: Frame, faces: Sequence[TrackedFace]) -> list[RenderedFace | FallbackReason]:
         """One answer per face, in order. See `streamer.render.compositor.FaceRenderer`."""
         answers: list[RenderedFace | FallbackReason] = [FallbackReason.ENGINE_FAILED] * len(faces)
-        slots = []
+        large = []
         for slot, face in enumerate(faces):
             if box_side_px(face.box_xyxy_px) < MINIMUM_SIDE_PX:
                 answers[slot] = FallbackReason.TOO_SMALL
             else:
-                slots.append(slot)
+                large.append((slot, face))
+        seen = self._look(frame, large, answers)
+        openings = self._lids.openings(
+            [item.region for item in seen],
+            [item.mesh_xyz_px for item in seen],
+            [self._track(item).lids.wanted(item.pose.yaw_radians, frame.pts_seconds) for item in seen],
+        )
         prepared = []
-        trusted: list[tuple[int, Float32Array]] = []
-        meshes = self._meshes(frame, [faces[slot] for slot in slots])
-        for slot, (mesh, presence) in zip(slots, meshes, strict=True):
-            reason = self._judge(faces[slot], mesh, presence)
-            if reason is None:
-                trusted.append((slot, mesh))
-            else:
-                answers[slot] = reason
-        openings = self._lids.openings(frame, [mesh for _, mesh in trusted])
-        for (slot, mesh), opening in zip(trusted, openings, strict=True):
-            outcome = self._prepare(frame, faces[slot], slot, mesh, opening)
+        for item, opening in zip(seen, openings, strict=True):
+            outcome = self._prepare(frame, item, opening)
             if isinstance(outcome, FallbackReason):
-                answers[slot] = outcome
+                answers[item.slot] = outcome
             else:
                 prepared.append(outcome)
         if prepared:
             output = self._decoder.run(np.stack([item.conditioning for item in prepared]))
-            for row, item in enumerate(prepared):
-                answers[item.slot] = _finish(item, output.fields[row], output.mask[row], output.fill[row])
+            for row, ready in enumerate(prepared):
+                answers[ready.slot] = painted(
+                    ready.paintable, output.fields[row], output.mask[row], output.fill[row]
+                )
         return answers
 
-    def _meshes(self, frame: Frame, faces: Sequence[TrackedFace]) -> list[tuple[Float32Array, float]]:
-        """Landmarks (468, 3) in display px and presence score of each face."""
+    def _look(
+        self,
+        frame: Frame,
+        faces: Sequence[tuple[int, TrackedFace]],
+        answers: list[RenderedFace | FallbackReason],
+    ) -> list[_SeenFace]:
+        """Landmarks of all faces (slot, face) in one call; those not trusted get their answer here."""
         if not faces:
             return []
         affines = [
-            patch_from_box_and_points(face.box_xyxy_px, face.points_xy_px, MESH_PATCH_PX) for face in faces
+            patch_from_box_and_points(face.box_xyxy_px, face.points_xy_px, MESH_PATCH_PX) for _, face in faces
         ]
-        patches = [read_patch(frame.video, frame.geometry, affine, MESH_PATCH_PX) for affine in affines]
+        regions = [_region(frame, face, affine) for (_, face), affine in zip(faces, affines, strict=True)]
+        patches = [
+            region.patch(affine, MESH_PATCH_PX) for region, affine in zip(regions, affines, strict=True)
+        ]
         points, presence = self._mesh.run(np.stack(patches))
-        return [
-            (transform_points(invert_affine(affine), mesh).astype(np.float32), float(score))
-            for affine, mesh, score in zip(affines, points, presence, strict=True)
-        ]
+        seen = []
+        for row, (slot, face) in enumerate(faces):
+            mesh = transform_points(invert_affine(affines[row]), points[row]).astype(np.float32)
+            track = self._tracks.setdefault(face.track_id, _Track())
+            try:
+                pose = head_pose(mesh)
+            except ValueError:
+                answers[slot] = FallbackReason.NOT_VERIFIED
+                continue
+            reason = track.trust.judge(float(presence[row]), mesh, face, pose)
+            if reason is None:
+                seen.append(_SeenFace(slot, face, regions[row], mesh, pose))
+            else:
+                answers[slot] = reason
+        return seen
 
-    def _judge(self, face: TrackedFace, mesh: Float32Array, presence: float) -> FallbackReason | None:
-        track = self._tracks.setdefault(face.track_id, _Track())
-        try:
-            return track.trust.judge(presence, mesh, face, head_pose(mesh))
-        except ValueError:
-            return FallbackReason.NOT_VERIFIED
+    def _track(self, item: _SeenFace) -> _Track:
+        return self._tracks[item.face.track_id]
 
-    def _prepare(
-        self,
-        frame: Frame,
-        face: TrackedFace,
-        slot: int,
-        mesh: Float32Array,
-        opening: Float64Array,
-    ) -> _Prepared | FallbackReason:
-        track = self._tracks[face.track_id]
+    def _prepare(self, frame: Frame, item: _SeenFace, opening: Float64Array) -> _Prepared | FallbackReason:
+        track = self._track(item)
         try:
-            person = self._keeper.person_for(face.track_id, frame, five_points(mesh).astype(np.float32))
+            points = five_points(item.mesh_xyz_px).astype(np.float32)
+            person = self._keeper.person_for(item.face.track_id, frame, points)
             if track.shape is None:
                 track.shape = PersonShape(person.mesh_xyz_px)
-            openness = track.lids.openness(opening, head_pose(mesh).yaw_radians)
-            motion = track.motion.step(track.shape, mesh, frame.pts_seconds, openness)
-            return _condition(frame, slot, person, motion, track)
+            openness = track.lids.openness(opening, item.pose.yaw_radians)
+            motion = track.motion.step(track.shape, item.mesh_xyz_px, frame.pts_seconds, openness)
+            return _condition(frame, item, person, motion, track)
         except IdentityRefusal as refusal:
             return FallbackReason(refusal.reason)
         except CalibrationError as error:
@@ -176,44 +184,34 @@ class SyntheticRenderer:
             return FallbackReason.ENGINE_FAILED
 
 
+def _region(frame: Frame, face: TrackedFace, mesh_patch_from_display: Float64Array) -> FaceRegion:
+    """The pixels of a face, fine enough for the landmark model."""
+    box = face.box_xyxy_px.astype(np.float64)
+    middle, half = (box[:2] + box[2:]) / 2.0, (box[2:] - box[:2]).max() / 2.0 * REGION_BOX_SCALE
+    resolution = 1.0 / float(np.linalg.norm(mesh_patch_from_display[0, :2]))
+    return FaceRegion(frame, np.concatenate([middle - half, middle + half]), resolution)
+
+
 def _condition(
-    frame: Frame, slot: int, person: SyntheticPerson, motion: FaceMotion, track: _Track
+    frame: Frame, item: _SeenFace, person: SyntheticPerson, motion: FaceMotion, track: _Track
 ) -> _Prepared:
     """Warp the person into place and lay out what the decoder may see."""
     crop_from_display = crop_from_mesh(motion.real_xyz_px, motion.pose)
     real = transform_points(crop_from_display, motion.real_xyz_px)
     target = transform_points(crop_from_display, motion.destination_xyz_px)
-    crop = read_patch(frame.video, frame.geometry, crop_from_display, CROP_SIDE_PX)
+    crop = item.region.patch(crop_from_display, CROP_SIDE_PX)
     warp = warp_field(target, person.mesh_xyz_px)
     hole = hole_mask(real)
     grid = track.grid_filter(colour_grid(crop, hole).astype(np.float64), frame.pts_seconds).astype(np.float32)
     warped = apply_field(warp.source_xy_px, person.appearance_rgb_u8).astype(np.float32) / np.float32(255.0)
     conditioning = pack(warped, crop, hole, outline_mask(warp.silhouette, hole), grid, drawing(target))
-    display_px_per_crop_px = 1.0 / float(np.linalg.norm(crop_from_display[0, :2]))
-    # A patch a little coarser than the face is not seen; one scale more costs twice the work.
-    patch_scale = int(np.clip(np.ceil(display_px_per_crop_px - 0.3), 1, LARGEST_PATCH_SCALE))
-    return _Prepared(
-        slot,
-        person,
-        crop_from_display,
-        patch_scale,
+    paintable = Paintable(
+        person.appearance_rgb_u8,
         warp.source_xy_px,
         hole,
-        conditioning,
+        crop_from_display,
+        fine=pixel_format(frame.video.format.name).bits > 8,
+        # The decoder brings the colours near the grid's, not onto them; in black and white a trace is seen.
         without_colour=float(np.ptp(crop, axis=2).mean()) < GREY_SPREAD,
     )
-
-
-def _finish(item: _Prepared, fields: Float32Array, mask: Float32Array, fill: Float32Array) -> RenderedFace:
-    """Compose at the face's own resolution."""
-    side = CROP_SIDE_PX * item.patch_scale
-    appearance = apply_field(item.field_xy_px, item.person.appearance_rgb_u8, side)
-    patch = compose(appearance.astype(np.float32) / np.float32(255.0), fields, mask, fill)
-    if item.without_colour:
-        # The decoder brings the colours near the grid's, not onto them; in black and white a trace is seen.
-        patch = np.repeat(patch.mean(axis=2, keepdims=True), 3, axis=2)
-    shift = (item.patch_scale - 1) / 2.0
-    patch_from_crop = np.array([[item.patch_scale, 0.0, shift], [0.0, item.patch_scale, shift]])
-    return RenderedFace(
-        patch, blend_alpha(item.hole, side), compose_affine(patch_from_crop, item.crop_from_display)
-    )
+    return _Prepared(item.slot, conditioning, paintable)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engines.face import conditioning
-from engines.face.compose import blend_alpha, compose
+from engines.face.compose import blend_alpha, compose, resized
 from engines.face.pose import Similarity3D, crop_from_mesh
 from engines.face.template import transform_points
 from engines.face.topology import EYE_LEFT, LIPS_OUTER, OVAL, canonical_mesh
@@ -48,7 +48,7 @@ def test_hole_and_alpha_cover_the_whole_real_face(yaw: float, scale: float) -> N
     alpha = blend_alpha(hole)
     assert (alpha[face] == 1.0).all()
     assert (alpha[hole == 0] == 0.0).all()
-    large = blend_alpha(hole, 384)
+    large = resized(alpha, (384, 384))
     assert (large[np.kron(face, np.ones((3, 3), dtype=bool))] == 1.0).all()
 
 

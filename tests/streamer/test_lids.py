@@ -14,6 +14,7 @@ from engines.face.topology import EYE_LEFT, EYE_RIGHT
 from engines.landmarks import IRIS_PATCH_PX, IrisLandmarks
 from engines.zoo.registry import model_path
 from streamer.frame import Frame, StreamGeometry
+from streamer.planes import FaceRegion
 from streamer.render.lids import LidReader, LidState, _eye_patch
 
 
@@ -50,6 +51,29 @@ def test_the_far_eye_of_a_turned_head_follows_the_near_one() -> None:
     assert _state().openness(np.array([0.05, 0.32]), -0.6) == (1.0, 1.0)
 
 
+def test_the_eyes_are_read_in_turn_and_the_one_not_read_keeps_its_value() -> None:
+    state = _state()
+    assert state.wanted(0.0, 10.0) == (True, True), "nothing is known of a time long ago"
+    asked = [state.wanted(0.0, 10.0 + 0.033 * step) for step in range(1, 5)]
+    assert sorted(asked[:2]) == [(False, True), (True, False)]
+    assert asked[:2] == asked[2:]
+    assert state.openness(np.array([0.1, np.nan]), 0.0) == (0.0, 1.0)
+    assert state.openness(np.array([np.nan, 0.1]), 0.0) == (0.0, 0.0)
+    assert state.openness(np.array([0.32, np.nan]), 0.0) == (1.0, 0.0)
+
+
+def test_of_a_turned_head_only_the_near_eye_is_read() -> None:
+    state = _state()
+    assert state.wanted(0.6, 10.0) == (True, False)
+    assert state.wanted(-0.6, 10.03) == (False, True)
+    assert state.openness(np.array([np.nan, 0.1]), -0.6) == (0.0, 0.0)
+
+
+def test_at_a_low_frame_rate_both_eyes_are_read() -> None:
+    state = _state()
+    assert [state.wanted(0.0, 0.1 * step) for step in range(3)] == [(True, True)] * 3
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_an_eye_lies_level_in_the_middle_of_its_patch(mirrored: bool) -> None:
     corners = np.array([[100.0, 50.0], [140.0, 70.0]])
@@ -80,6 +104,8 @@ def test_painted_lids_are_read_as_shut() -> None:
     for picture in pictures:
         video = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame = Frame(0, 0, Fraction(1, 25), video, StreamGeometry(256, 256))
-        readings.append(reader.openings(frame, [person.mesh_xyz_px]).mean())
+        region = FaceRegion(frame, np.array([0.0, 0.0, 255.0, 255.0]), 1.0)
+        openings = reader.openings([region], [person.mesh_xyz_px], [(True, True)])
+        readings.append(openings.mean())
     assert readings[0] > 0.2
     assert readings[1] < 0.8 * readings[0]

@@ -9,8 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from streamer.frame import Float64Array, StreamGeometry, compose_affine, invert_affine
-from streamer.planes import analysis_picture, is_native, planar_equivalent, read_patch, write_patch
+from streamer.frame import Float64Array, Frame, StreamGeometry, compose_affine, invert_affine
+from streamer.planes import (
+    FaceRegion,
+    analysis_picture,
+    is_native,
+    planar_equivalent,
+    read_patch,
+    write_patch,
+)
 from streamer.planes.formats import _FORMATS, pixel_format, plane_view
 from streamer.planes.geometry import display_from_plane
 
@@ -40,19 +47,25 @@ def centred_patch(geometry: StreamGeometry, size: int, scale: float) -> Float64A
     return np.concatenate([linear, (size - 1) / 2 - linear @ centre], axis=1)
 
 
+def in_bytes(patch_rgb_f32: np.ndarray) -> np.ndarray:
+    return np.round(patch_rgb_f32 * 255.0).astype(np.uint8)
+
+
 def disc(size: int, radius: float) -> np.ndarray:
     ys, xs = np.mgrid[:size, :size] - (size - 1) / 2
     return np.clip(radius - np.hypot(xs, ys), 0.0, 1.0).astype(np.float32)
 
 
+@pytest.mark.parametrize("bytewise", [False, True])
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_a_patch_read_and_written_back_changes_nothing_but_rounding(format_name: str) -> None:
+def test_a_patch_read_and_written_back_changes_nothing_but_rounding(format_name: str, bytewise: bool) -> None:
     frame = make_frame(361, 289, format_name)
     geometry = StreamGeometry(361, 289)
     patch_from_display = centred_patch(geometry, 192, 1.3)
     before = planes_of(frame)
     patch = read_patch(frame, geometry, patch_from_display, 192)
-    write_patch(frame, geometry, patch, disc(192, 80), patch_from_display)
+    given = in_bytes(patch) if bytewise else patch
+    write_patch(frame, geometry, given, disc(192, 80), patch_from_display)
     layout = pixel_format(format_name)
     allowed = max(3.0, 0.012 * layout.code_max) * 2**layout.shift
     for old, new in zip(before, planes_of(frame), strict=True):
@@ -64,7 +77,10 @@ def test_a_patch_read_and_written_back_changes_nothing_but_rounding(format_name:
 
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_samples_where_alpha_is_zero_keep_their_bits(format_name: str, width: int, height: int) -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_samples_where_alpha_is_zero_keep_their_bits(
+    format_name: str, width: int, height: int, dtype: type[np.float32] | type[np.uint8]
+) -> None:
     frame = make_frame(width, height, format_name)
     geometry = StreamGeometry(width, height)
     size = 64
@@ -72,7 +88,8 @@ def test_samples_where_alpha_is_zero_keep_their_bits(format_name: str, width: in
     patch_from_display = centred_patch(geometry, size, scale)
     before = planes_of(frame)
     radius = 24.0
-    write_patch(frame, geometry, np.ones((size, size, 3), np.float32), disc(size, radius), patch_from_display)
+    white = np.full((size, size, 3), 255 if dtype is np.uint8 else 1, dtype)
+    write_patch(frame, geometry, white, disc(size, radius), patch_from_display)
     layout = pixel_format(format_name)
     changed = False
     for spec, old, new in zip(layout.planes, before, planes_of(frame), strict=True):
@@ -265,3 +282,53 @@ def test_inverse_affines_agree() -> None:
     geometry = StreamGeometry(320, 240, 270, Fraction(16, 11))
     both = compose_affine(geometry.display_from_native, invert_affine(geometry.display_from_native))
     assert np.allclose(both, np.eye(2, 3))
+
+
+def test_a_patch_that_is_not_square_lands_where_it_should() -> None:
+    geometry = StreamGeometry(64, 48)
+    for dtype, white in ((np.float32, 1.0), (np.uint8, 255)):
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        patch = np.full((10, 20, 3), white, dtype)
+        write_patch(
+            frame, geometry, patch, np.ones((10, 20), np.float32), np.array([[1.0, 0, -30], [0, 1, -5]])
+        )
+        seen = frame.to_ndarray()[..., 0]
+        assert (seen[5:15, 30:50] == 255).all()
+        seen[5:15, 30:50] = 0
+        assert not seen.any()
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("format_name", ["yuv420p", "nv12", "yuv422p10le", "gray", "rgb24"])
+@pytest.mark.parametrize("shrink", [0.6, 1.0, 2.3, 5.0])
+def test_patches_cut_from_a_region_are_those_of_the_planes(
+    rotation: int, format_name: str, shrink: float
+) -> None:
+    geometry = StreamGeometry(640, 480, rotation)
+    video = make_frame(640, 480, format_name)
+    frame = Frame(0, 0, Fraction(1, 25), video, geometry)
+    size = 64
+    patch_from_display = centred_patch(geometry, size, 1.0 / shrink)
+    middle = np.array(geometry.display_size) / 2.0
+    half = 0.75 * size * shrink
+    region = FaceRegion(frame, np.concatenate([middle - half, middle + half]), shrink)
+    seen = region.patch(patch_from_display, size)
+    expected = read_patch(video, geometry, patch_from_display, size)
+    assert np.abs(seen - expected).mean() < 0.006
+    # A coarser patch out of the same region: averaged, not skipped.
+    coarse = centred_patch(geometry, size // 4, 0.25 / shrink)
+    expected = read_patch(video, geometry, coarse, size // 4)
+    assert np.abs(region.patch(coarse, size // 4) - expected).mean() < 0.012
+
+
+def test_a_region_at_the_border_repeats_it_and_one_outside_is_still_a_picture() -> None:
+    geometry = StreamGeometry(101, 67)
+    frame = Frame(0, 0, Fraction(1, 25), make_frame(101, 67, "yuv420p"), geometry)
+    for box in ([-30.0, -30.0, 20.0, 20.0], [80.0, 50.0, 140.0, 99.0], [300.0, 300.0, 340.0, 340.0]):
+        patch = FaceRegion(frame, np.array(box), 1.0).patch(
+            np.array([[1.0, 0, -box[0]], [0, 1, -box[1]]]), 48
+        )
+        assert patch.shape == (48, 48, 3)
+        assert np.isfinite(patch).all()
+    with pytest.raises(ValueError, match="finite"):
+        FaceRegion(frame, np.array([0.0, 0.0, np.nan, 5.0]), 1.0)
