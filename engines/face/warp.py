@@ -48,6 +48,8 @@ _MIN_AREA_PX = 0.02
 # have.
 _ALIASING_STEP_PX = 1.5
 _MIN_SIDE_PX = 64
+# Stands for the second map of `cv2.remap`, which a map of two channels does without.
+_NO_MAP: Float32Array = np.empty(0, dtype=np.float32)
 # The kinks of the piecewise affine map are smoothed by this much, px.
 _SMOOTH_PX = 0.8
 
@@ -238,5 +240,6 @@ def apply_field(source_xy_px: Float32Array, appearance: _Picture, scale: int = 1
         field = field * np.float32(0.5) - np.float32(0.25)
         step /= 2.0
     return cast(
-        _Picture, cv2.remap(picture, field, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        _Picture,
+        cv2.remap(picture, field, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101),
     )
