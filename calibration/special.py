@@ -1,25 +1,31 @@
 """The few special functions that are needed, typed: incomplete beta and what follows from it, normal
-tails.
+tails. scipy is loaded at the first use: that takes longer than to open all engines, and few jobs need it.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-from scipy import special  # type: ignore[import-untyped, unused-ignore]
 
 from calibration.randomness import Float64Array
 
 
+def _scipy_special() -> Any:
+    from scipy import special  # type: ignore[import-untyped, unused-ignore]
+
+    return special
+
+
 def incomplete_beta(a: float, b: float, x: float) -> float:
     """I_x(a, b), regularised."""
-    return float(special.betainc(a, b, x))
+    return float(_scipy_special().betainc(a, b, x))
 
 
 def inverse_incomplete_beta(a: float, b: float, probability: Float64Array) -> Float64Array:
     """x with I_x(a, b) = probability, elementwise."""
-    return np.asarray(special.betaincinv(a, b, probability), dtype=np.float64)
+    return np.asarray(_scipy_special().betaincinv(a, b, probability), dtype=np.float64)
 
 
 def bessel_ratio(dimension: int, kappa: float) -> float:
@@ -42,11 +48,11 @@ def clopper_pearson_low(successes: int, trials: int, error: float) -> float:
     """
     if successes == 0:
         return 0.0
-    return float(special.betaincinv(successes, trials - successes + 1, error))
+    return float(_scipy_special().betaincinv(successes, trials - successes + 1, error))
 
 
 def clopper_pearson_up(successes: int, trials: int, error: float) -> float:
     """Exact upper confidence bound of a proportion; wrong with probability at most `error`."""
     if successes == trials:
         return 1.0
-    return float(special.betaincinv(successes + 1, trials - successes, 1.0 - error))
+    return float(_scipy_special().betaincinv(successes + 1, trials - successes, 1.0 - error))

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from streamer.analysis.boxes import Float64Array, centre, face_size, iou
 from streamer.analysis.observation import Observation
@@ -108,6 +107,14 @@ def look_limit(unseen_seconds: float, *, lost: bool, far: bool) -> float:
 
 def _assigned(cost: Float64Array, *, below: float) -> list[tuple[int, int]]:
     """Pairs of the cheapest assignment that cost less than `below`."""
-    rows, columns = linear_sum_assignment(cost)
+    if min(cost.shape) == 1:
+        # One face, as in most videos. Not only is this all there is to assign: scipy costs a sixth of a second to load.
+        rows, columns = (
+            np.array([position]) for position in np.unravel_index(int(cost.argmin()), cost.shape)
+        )
+    else:
+        from scipy.optimize import linear_sum_assignment
+
+        rows, columns = linear_sum_assignment(cost)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return [(row, column) for row, column in pairs if cost[row, column] < below]
