@@ -33,7 +33,8 @@ def open_engine(source: Path | str | bytes, *, backend: BackendName = "auto", th
     Args:
         source: path of an ONNX file, or its bytes.
         backend: `auto` takes the fastest that can be used here, see `choose_backend`.
-        threads: threads inside one operator, at least 1. One is right where several stages share the cores.
+        threads: threads inside one operator, at least 1. One is right where several stages share the cores; a
+            GPU has none of them.
 
     Raises:
         ModelMissingError: no file at that path.
@@ -48,6 +49,10 @@ def open_engine(source: Path | str | bytes, *, backend: BackendName = "auto", th
         from engines.backends.openvino_backend import OpenVinoEngine
 
         return OpenVinoEngine(data, weights_sha256=sha256, threads=threads)
+    if chosen == "tensorrt":
+        from engines.backends.tensorrt import TensorRtEngine
+
+        return TensorRtEngine(data, weights_sha256=sha256)
     if chosen == "torch":
         from engines.backends.torch_backend import TorchEngine
 

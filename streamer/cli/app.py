@@ -13,6 +13,7 @@ from engines.errors import EngineError
 from streamer.cli.anonymize import anonymize
 from streamer.cli.audit import audit_app
 from streamer.cli.calibrate import calibrate_app
+from streamer.cli.engines import engines_app
 from streamer.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 from streamer.cli.ledger import key_app, ledger_app
 from streamer.cli.models import models_app
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(anonymize)
 app.add_typer(models_app, name="models")
+app.add_typer(engines_app, name="engines")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(key_app, name="key")
 app.add_typer(audit_app, name="audit")
