@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Literal
 from engines.backends import BackendName, open_engine
 from engines.contract import Engine
 from engines.errors import EngineError, ModelHashError, ModelMissingError
+from engines.places import user_cache_directory
 
 ZOO_DIRECTORY = Path(__file__).parent
 WEIGHTS_DIRECTORY = ZOO_DIRECTORY / "weights"
@@ -94,11 +94,8 @@ def entry(name: str) -> ModelEntry:
 
 
 def cache_directory() -> Path:
-    """Where fetched models are kept: `$XDG_CACHE_HOME/veilstream/models`, by default under ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG base directory specification: a relative path is invalid and must be ignored.
-    root = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"
-    return root / "veilstream" / "models"
+    """Where fetched models are kept, `models` in the user's cache folder."""
+    return user_cache_directory() / "models"
 
 
 def file_location(item: ModelEntry) -> Path:
