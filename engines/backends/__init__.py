@@ -57,10 +57,6 @@ def open_engine(source: Path | str | bytes, *, backend: BackendName = "auto", th
         from engines.backends.torch_backend import TorchEngine
 
         return TorchEngine(data, weights_sha256=sha256, threads=threads)
-    if backend == "tensorrt":
-        from engines.backends.tensorrt import TensorRtEngine
-
-        return TensorRtEngine(data, weights_sha256=sha256)
     from engines.backends.onnxruntime_backend import OnnxRuntimeEngine
 
     return OnnxRuntimeEngine(data, weights_sha256=sha256, threads=threads)

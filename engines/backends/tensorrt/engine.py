@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from engines.backends.base import BackendEngine, one_line
+from engines.backends.int8 import is_quantised
 from engines.backends.tensorrt.bindings import import_tensorrt
 from engines.backends.tensorrt.compile import Compiled, compile_plan
 from engines.backends.tensorrt.device import open_device
 from engines.backends.tensorrt.execution import Execution
 from engines.backends.tensorrt.plan_cache import PlanCache, PlanKey
-from engines.backends.tensorrt.prepare import Precision, is_quantized, prepare
+from engines.backends.tensorrt.prepare import Precision, prepare
 from engines.backends.tensorrt.profiles import Profiles
 from engines.contract import Tensor
 from engines.errors import EngineError
@@ -80,7 +81,7 @@ class TensorRtEngine(BackendEngine):
             weights_sha256=weights_sha256,
             threads=_HOST_THREADS,
             device=f"cuda:{device} {self._device.name}",
-            precision="int8" if is_quantized(model) else "fp16" if precision == "fp16" else None,
+            precision="int8" if is_quantised(model) else "fp16" if precision == "fp16" else None,
         )
         self._free_batch = all(spec.shape[:1] == (None,) for spec in (*self.inputs, *self.outputs))
 

@@ -13,19 +13,13 @@ from typing import Literal, get_args
 import onnxruntime
 
 from engines.backends.base import one_line
+from engines.backends.int8 import is_quantised
 from engines.errors import EngineError
 
 Precision = Literal["fp32", "fp16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # onnxruntime's own scale: 3 is ERROR.
 _LOG_ERRORS_ONLY = 3
-# A protobuf holds operator names as plain bytes; "DequantizeLinear" alone is compressed weights, not int8 work.
-_QUANTIZED_MARK = b"QuantizeLinear"
-
-
-def is_quantized(model: bytes) -> bool:
-    """Whether activations are quantised in the file."""
-    return _QUANTIZED_MARK in model
 
 
 def prepare(model: bytes, precision: Precision) -> bytes:
@@ -41,7 +35,7 @@ def prepare(model: bytes, precision: Precision) -> bytes:
     """
     if precision not in PRECISIONS:
         raise EngineError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
-    if precision == "fp16" and is_quantized(model):
+    if precision == "fp16" and is_quantised(model):
         raise EngineError(
             "a quantised model is compiled as it is; ask for fp32, which leaves its types alone"
         )
