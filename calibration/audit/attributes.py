@@ -10,16 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.audit.reid import (
-    Float64Array,
-    FloatArray,
-    IntArray,
-    LinearMap,
-    Rate,
-    area_under_curve,
-    rank1,
-    split_scores,
-)
+from calibration.audit.reid import Rate, area_under_curve, rank1, split_scores
+from calibration.audit.vectors import Float64Array, FloatArray, IntArray, LinearMap
 
 _LOGISTIC_STEPS = 400
 

@@ -51,7 +51,7 @@ def reid_table(results: Sequence[AttackResult]) -> Table:
             _percent(result.tar_far_1e3.tar) + ("" if result.tar_far_1e3.resolved else " *"),
             _percent(result.tar_far_1e2.tar) + ("" if result.tar_far_1e2.resolved else " *"),
             "" if result.rank1 is None else f"{_percent(result.rank1)} of {result.people}",
-            "" if result.shift is None else f"{result.shift.shift:+.3f}",
+            "" if result.shift is None else f"{result.shift.shift:+.3f} +-{result.shift.interval:.3f}",
         )
     chance = ", ".join(f"{100 / people:.2g}" for people in sorted({r.people for r in results if r.rank1}))
     table.add_row("chance", "", "", "0.10", "1.00", chance, "+0.000")

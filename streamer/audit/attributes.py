@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from calibration.audit.attributes import ProbeResult, explained_identity, probe_identity
-from calibration.audit.reid import FloatArray, IntArray
+from calibration.audit.vectors import FloatArray, IntArray
 from calibration.codebook import SyntheticPerson
 from engines.decoder import DecoderOutput, FaceDecoder
 from streamer.audit.lfw import ProbesAndGallery

@@ -1,74 +1,55 @@
 """Re-identification attacks on pictures that went through the product as tracks of one frame.
 
-Per row (the originals, ours at each epsilon, blur, solid) every probe and every gallery picture is covered, looked at
-by each recogniser, and attacked: naively, by a parrot, and by linkage (see `calibration.audit.reid`). The parrot has
-several coverings of each gallery picture, as whoever has the product can make as many as he likes.
+Every picture is read and its face found once; then each row covers it, each recogniser looks, and only codes are kept,
+in memory. The attacks of `calibration.audit.reid` follow: naive, the parrots, after learned reversal, and linkage. The
+parrots have several coverings of each gallery picture, as whoever has the product can make as many as he likes.
+
+Pictures come in the order of the pairs, so that a run that is stopped still has a table of what it has seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
 
-from calibration.assign import IdentityAssigner
 from calibration.audit.reid import (
+    FINE_TUNED,
+    NAIVE,
     AttackResult,
-    FloatArray,
-    IntArray,
     broken_bars,
     linkage_attack,
     missing_rows,
     naive_attack,
-    parrot_attack,
+    parrot_attacks,
+    reversal_attack,
 )
 from calibration.audit.svg import Series, line_chart
+from calibration.audit.vectors import FloatArray, IntArray
 from calibration.bounds import verification_bound
-from calibration.mechanisms import CodebookMechanism, UniformMechanism
 from streamer.audit.lfw import Portrait, ProbesAndGallery
-from streamer.audit.pictures import CentralFace, Covered, FoundFace, cover
+from streamer.audit.pictures import CentralFace
 from streamer.audit.recognisers import Recogniser
-from streamer.errors import InputError, VeilstreamError
-from streamer.frame import UInt8Array
-from streamer.identity import IdentityKeeper
-from streamer.render.compositor import Compositor
-from streamer.settings import ReplaceWith
-from streamer.toolkit import SyntheticTools, Toolkit
+from streamer.audit.rows import ORIGINAL, Row
+from streamer.errors import InputError
 
-ORIGINAL = "original"
 JUDGED_UP_TO_EPSILON = 1.0
 LEAST_TAR_ON_ORIGINALS = 0.5
-
-Maker = Callable[[UInt8Array, FoundFace], Covered]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One kind of picture.
-
-    Attributes:
-        name: as in the table.
-        make: covers the face of a picture.
-        copies: coverings of each gallery picture; 1 where each would be the same.
-        epsilon: None for rows that are not ours.
-    """
-
-    name: str
-    make: Maker
-    copies: int
-    epsilon: float | None = None
+PORTRAITS_PER_PART = 500
 
 
-@dataclass(frozen=True)
+@dataclass
 class RowCount:
     """How many pictures a row has, in how many stands a synthetic person, and where a face is found again."""
 
     row: str
-    pictures: int
-    synthetic: int
-    found_again: int
+    pictures: int = 0
+    synthetic: int = 0
+    found_again: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,55 +57,21 @@ class ReidOutcome:
     """Everything one run found.
 
     Attributes:
+        held_out: recognisers that took no part in training.
+        portraits: pictures looked at; `portraits_asked`, those that were to be.
         faceless: pictures left out because the detector finds no face in them.
         broken: one line per bar that was missed; empty when the claim holds.
     """
 
     results: list[AttackResult]
     counts: list[RowCount]
+    held_out: list[str]
+    portraits: int
+    portraits_asked: int
     probes: int
     gallery: int
     faceless: int
     broken: list[str]
-
-
-def synthetic_row(tools: SyntheticTools, epsilon: float, copies: int) -> Row:
-    """Ours at an epsilon; 0 draws without looking at the face."""
-    mechanism = UniformMechanism() if epsilon == 0 else CodebookMechanism(str(epsilon))
-    assigner = IdentityAssigner(mechanism, tools.codebook, session="audit")
-    keeper = IdentityKeeper(assigner, tools.codebook, tools.encoder, stream="audit")
-    renderer = tools.renderer(keeper)
-    compositor = Compositor(renderer)
-    track_id = 0
-
-    def make(picture_rgb_u8: UInt8Array, face: FoundFace) -> Covered:
-        nonlocal track_id
-        track_id += 1
-        covered = cover(compositor, picture_rgb_u8, face, track_id)
-        renderer.release(track_id)
-        return covered
-
-    return Row(f"epsilon {epsilon:g}", make, copies, epsilon)
-
-
-def plain_row(replace_with: ReplaceWith) -> Row:
-    """Blur or solid, which are the same each time."""
-    compositor = Compositor(None, replace_with)
-    return Row(replace_with.value, lambda picture, face: cover(compositor, picture, face, 1), 1)
-
-
-def original_row() -> Row:
-    """The pictures as they are: what the recognisers can do at all."""
-    return Row(ORIGINAL, lambda picture, _face: Covered(picture, synthetic=False), 1)
-
-
-def rows_for(toolkit: Toolkit, epsilons: Sequence[float], copies: int) -> list[Row]:
-    """Every row that must be shown, and one for each epsilon; 0 is always among them."""
-    tools = toolkit.synthetic
-    if tools is None:
-        raise VeilstreamError("re-identification is measured on synthetic replacement")
-    ours = [synthetic_row(tools, value, copies) for value in sorted({0.0, *epsilons})]
-    return [original_row(), *ours, plain_row(ReplaceWith.BLUR), plain_row(ReplaceWith.SOLID)]
 
 
 def run_reid(
@@ -133,30 +80,27 @@ def run_reid(
     rows: Sequence[Row],
     recognisers: Sequence[Recogniser],
     on_picture: Callable[[str], None] = lambda _row: None,
+    on_part: Callable[[ReidOutcome], None] = lambda _outcome: None,
 ) -> ReidOutcome:
-    """All attacks on all rows; `on_picture` hears of each picture made. The first row must be the originals."""
-    probes, gallery = _with_faces(pictures.probes, central), _with_faces(pictures.gallery, central)
-    names = {person: number for number, person in enumerate(sorted({p.person for p, _ in probes + gallery}))}
-    who = _People([names[p.person] for p, _ in probes], [names[p.person] for p, _ in gallery])
-    if len(set(who.probes) & set(who.gallery)) < 2:
+    """All attacks on all rows.
+
+    Args:
+        rows: the first must be the originals.
+        on_picture: hears the row of each picture made.
+        on_part: hears from time to time what has been found so far.
+
+    Raises:
+        InputError: faces are found in both pictures of fewer than two people.
+    """
+    asked = len(pictures.probes) + len(pictures.gallery)
+    seen = _Seen(central, rows, recognisers, on_picture)
+    for number, (portrait, is_probe) in enumerate(_in_order_of_pairs(pictures), start=1):
+        seen.look_at(portrait, is_probe)
+        if number % PORTRAITS_PER_PART == 0 and number < asked and seen.people_in_both() >= 2:
+            on_part(_attacked(seen, rows, recognisers, number, asked))
+    if seen.people_in_both() < 2:
         raise InputError("faces are found in both pictures of fewer than two people")
-    results: list[AttackResult] = []
-    counts: list[RowCount] = []
-    clean: _Codes | None = None
-    common_parts: dict[str, FloatArray] = {}
-    for row in rows:
-        seen = _Seen(row, central, recognisers, on_picture)
-        codes = _Codes(seen.all_of(probes, 1), seen.all_of(gallery, row.copies))
-        clean = clean or codes
-        common_parts = common_parts or _common_parts(clean, recognisers)
-        counts.append(RowCount(row.name, seen.pictures, seen.synthetic, seen.found_again))
-        for recogniser in recognisers:
-            name, common = recogniser.name, common_parts[recogniser.name]
-            results += _attacks(row, name, codes.without(name, common), clean.without(name, common), who)
-    total = len(pictures.probes) + len(pictures.gallery)
-    faceless = total - len(probes) - len(gallery)
-    broken = claim_broken(results, rows, recognisers)
-    return ReidOutcome(results, counts, len(probes), len(gallery), faceless, broken)
+    return _attacked(seen, rows, recognisers, asked, asked)
 
 
 def claim_broken(
@@ -172,7 +116,7 @@ def claim_broken(
             "no recogniser that took no part in training: veilstream models fetch attacker-fr-feature"
         )
     for result in results:
-        if (result.row, result.attack) == (ORIGINAL, "naive"):
+        if (result.row, result.attack) == (ORIGINAL, NAIVE):
             tar = result.tar_far_1e3.tar.value
             if tar < LEAST_TAR_ON_ORIGINALS:
                 broken.append(
@@ -182,11 +126,11 @@ def claim_broken(
 
 
 def reid_chart(outcome: ReidOutcome) -> str:
-    """SVG: TAR at FAR 0.1 % of the naive and the parrot attack against epsilon, under the bound."""
+    """SVG: TAR at FAR 0.1 % of the naive attack and of the parrot's head against epsilon, under the bound."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for result in outcome.results:
         kind, _, value = result.row.partition(" ")
-        if kind == "epsilon" and result.attack != "linkage":
+        if kind == "epsilon" and result.attack in (NAIVE, FINE_TUNED) and math.isfinite(float(value)):
             rate = result.tar_far_1e3.tar.value
             lines.setdefault(f"{result.recogniser}, {result.attack}", []).append((float(value), rate))
     top = max((x for points in lines.values() for x, _ in points), default=1.0)
@@ -196,78 +140,129 @@ def reid_chart(outcome: ReidOutcome) -> str:
     return line_chart("Re-identification", "epsilon", "TAR at FAR 0.1 %", series)
 
 
-@dataclass(frozen=True)
-class _People:
-    probes: list[int]
-    gallery: list[int]
+def _in_order_of_pairs(pictures: ProbesAndGallery) -> Iterator[tuple[Portrait, bool]]:
+    """Each portrait once, with whether it is a probe."""
+    for probe, other in zip_longest(pictures.probes, pictures.gallery):
+        if probe is not None:
+            yield probe, True
+        if other is not None:
+            yield other, False
 
 
-@dataclass(frozen=True)
-class _Codes:
-    """Codes by recogniser: of the probes (n, d), and of `copies` rounds of the gallery (copies * m, d)."""
+@dataclass
+class _Side:
+    """Codes of the probes, or of the gallery, as they come in.
 
-    probes: dict[str, FloatArray]
-    gallery: dict[str, FloatArray]
+    Attributes:
+        people: who is on each portrait.
+        codes: by row and recogniser, for each portrait its copies.
+    """
 
-    def without(self, name: str, common: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Codes of one recogniser, probes and gallery, less a vector (d,)."""
-        return self.probes[name] - common, self.gallery[name] - common
+    people: list[str] = field(default_factory=list)
+    codes: dict[tuple[str, str], list[list[npt.NDArray[np.float32]]]] = field(default_factory=dict)
+
+    def stacked(self, row: str, recogniser: str) -> FloatArray:
+        """(copies * n, d): a round of all portraits for each copy."""
+        portraits = self.codes[row, recogniser]
+        return np.stack([copies[at] for at in range(len(portraits[0])) for copies in portraits])
 
 
 class _Seen:
-    """Makes the pictures of a row, looks at them with every recogniser, and keeps nothing but codes and counts."""
+    """Makes the pictures of every row, looks at them with every recogniser, and keeps nothing but codes and counts."""
 
     def __init__(
         self,
-        row: Row,
         central: CentralFace,
+        rows: Sequence[Row],
         recognisers: Sequence[Recogniser],
         on_picture: Callable[[str], None],
     ) -> None:
-        self._row, self._central, self._recognisers, self._on_picture = row, central, recognisers, on_picture
-        self.pictures = self.synthetic = self.found_again = 0
+        self._central, self._rows, self._recognisers, self._on_picture = (
+            central,
+            rows,
+            recognisers,
+            on_picture,
+        )
+        self.probes, self.gallery = _Side(), _Side()
+        self.counts = {row.name: RowCount(row.name) for row in rows}
+        self.faceless = 0
 
-    def all_of(self, portraits: Sequence[tuple[Portrait, FoundFace]], copies: int) -> dict[str, FloatArray]:
-        codes: dict[str, list[npt.NDArray[np.float32]]] = {item.name: [] for item in self._recognisers}
-        for portrait, face in list(portraits) * copies:
-            covered = self._row.make(portrait.read(), face)
-            # Where the attacker's detector sees no face he still knows the place: it is the one that was covered.
-            again = self._central.find_again(covered.picture_rgb_u8, face)
-            self.pictures += 1
-            self.synthetic += covered.synthetic
-            self.found_again += again is not None
-            for recogniser in self._recognisers:
-                codes[recogniser.name].append(recogniser.encode(covered.picture_rgb_u8, again or face))
-            self._on_picture(self._row.name)
-        return {name: np.stack(values) for name, values in codes.items()}
+    def people_in_both(self) -> int:
+        return len(set(self.probes.people) & set(self.gallery.people))
+
+    def look_at(self, portrait: Portrait, is_probe: bool) -> None:
+        picture = portrait.read()
+        face = self._central.find(picture)
+        if face is None:
+            self.faceless += 1
+            return
+        side = self.probes if is_probe else self.gallery
+        side.people.append(portrait.person)
+        for row in self._rows:
+            count = self.counts[row.name]
+            copies: dict[str, list[npt.NDArray[np.float32]]] = {item.name: [] for item in self._recognisers}
+            for _ in range(1 if is_probe else row.copies):
+                covered = row.make(picture, face)
+                # Where the attacker's detector sees no face he still knows the place: it is the one that was covered.
+                again = self._central.find_again(covered.picture_rgb_u8, face)
+                count.pictures += 1
+                count.synthetic += covered.synthetic
+                count.found_again += again is not None
+                for recogniser in self._recognisers:
+                    copies[recogniser.name].append(recogniser.encode(covered.picture_rgb_u8, again or face))
+                self._on_picture(row.name)
+            for name, codes in copies.items():
+                side.codes.setdefault((row.name, name), []).append(codes)
 
 
-def _with_faces(portraits: Sequence[Portrait], central: CentralFace) -> list[tuple[Portrait, FoundFace]]:
-    found = ((portrait, central.find(portrait.read())) for portrait in portraits)
-    return [(portrait, face) for portrait, face in found if face is not None]
+def _attacked(
+    seen: _Seen, rows: Sequence[Row], recognisers: Sequence[Recogniser], portraits: int, asked: int
+) -> ReidOutcome:
+    names = {
+        person: number for number, person in enumerate(sorted({*seen.probes.people, *seen.gallery.people}))
+    }
+    results: list[AttackResult] = []
+    for row in rows:
+        for recogniser in recognisers:
+            results += _attacks(row, recogniser, seen, names)
+    return ReidOutcome(
+        results=results,
+        counts=list(seen.counts.values()),
+        held_out=[recogniser.name for recogniser in recognisers if recogniser.held_out],
+        portraits=portraits,
+        portraits_asked=asked,
+        probes=len(seen.probes.people),
+        gallery=len(seen.gallery.people),
+        faceless=seen.faceless,
+        broken=claim_broken(results, rows, recognisers),
+    )
 
 
-def _common_parts(clean: _Codes, recognisers: Sequence[Recogniser]) -> dict[str, FloatArray]:
-    """The mean code of the attacker's clean gallery, for recognisers that need it taken away; zero for others."""
-    means = {item.name: clean.gallery[item.name].mean(axis=0) for item in recognisers}
-    return {item.name: means[item.name] * float(item.has_common_part) for item in recognisers}
-
-
-def _attacks(
-    row: Row,
-    name: str,
-    codes: tuple[FloatArray, FloatArray],
-    clean: tuple[FloatArray, FloatArray],
-    who: _People,
-) -> list[AttackResult]:
-    """`codes` and `clean`: of probes and gallery, covered and as they were, of the recogniser `name`."""
-    people: IntArray = np.array(who.probes)
-    gallery_people: IntArray = np.array(who.gallery)
-    (probes, gallery), (clean_probes, clean_gallery) = codes, clean
+def _attacks(row: Row, recogniser: Recogniser, seen: _Seen, names: dict[str, int]) -> list[AttackResult]:
+    """All attacks on one row with one recogniser."""
+    name = recogniser.name
+    people: IntArray = np.array([names[person] for person in seen.probes.people])
+    gallery_people: IntArray = np.array([names[person] for person in seen.gallery.people])
+    clean_gallery = seen.gallery.stacked(ORIGINAL, name)
+    # The mean code of the attacker's clean gallery, for recognisers that need it taken away.
+    common = clean_gallery.mean(axis=0) * float(recogniser.has_common_part)
+    clean_gallery = clean_gallery - common
+    clean_probes = seen.probes.stacked(ORIGINAL, name) - common
+    probes, gallery = (
+        seen.probes.stacked(row.name, name) - common,
+        seen.gallery.stacked(row.name, name) - common,
+    )
+    copies = len(gallery) // len(gallery_people)
     originals = None if row.name == ORIGINAL else clean_probes
-    naive = naive_attack(row.name, name, probes, people, clean_gallery, gallery_people, originals)
-    parrot = parrot_attack(row.name, name, gallery, np.tile(gallery_people, row.copies), probes, people)
+    known = np.tile(gallery_people, copies)
     # One covering of each picture: two of the same picture would be linked by all that is not covered.
     pool = np.concatenate([probes, gallery[: len(gallery_people)]])
     pool_people = np.concatenate([people, gallery_people])
-    return [naive, parrot, linkage_attack(row.name, name, pool, pool_people, np.arange(len(pool)))]
+    results = [
+        naive_attack(row.name, name, probes, people, clean_gallery, gallery_people, originals),
+        *parrot_attacks(row.name, name, gallery, known, probes, people),
+    ]
+    if row.name != ORIGINAL:
+        pairs = (gallery, np.tile(clean_gallery, (copies, 1)), known)
+        results.append(reversal_attack(row.name, name, pairs, probes, people, clean_gallery, gallery_people))
+    return [*results, linkage_attack(row.name, name, pool, pool_people, np.arange(len(pool)))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from calibration.exact import as_epsilon
 from calibration.mechanisms import MECHANISM_NAMES, CodebookMechanism, UniformMechanism, create_mechanism
 from calibration.scenes import SCENES
 from engines.detectors import create_detector
+from engines.remember import RememberingEngine
 from streamer.analysis import AnalyzerSettings
 from streamer.audit.attributes import LEAST_PEOPLE, ORIGINAL_CODE, AttributeFinding, audit_attributes
 from streamer.audit.coverage import (
@@ -34,7 +36,8 @@ from streamer.audit.lfw import read_matched_pairs
 from streamer.audit.people import open_codebook
 from streamer.audit.pictures import CentralFace
 from streamer.audit.recognisers import SFaceRecogniser, open_recognisers
-from streamer.audit.reidentify import ReidOutcome, reid_chart, rows_for, run_reid
+from streamer.audit.reidentify import ReidOutcome, reid_chart, run_reid
+from streamer.audit.rows import rows_for
 from streamer.audit.through_pixels import PixelFinding, audit_pixels
 from streamer.cli.exit_codes import FAILED
 from streamer.cli.results import write_results
@@ -122,7 +125,9 @@ def reid(
         Path, typer.Option(help="Folder of Labeled Faces in the Wild: pairs.txt and the pictures.")
     ],
     pairs: Annotated[int, typer.Option(min=2, help="At most so many matched pairs.")] = 1500,
-    epsilons: Annotated[str, typer.Option(help="Epsilons, by commas; 0 is always shown.")] = "0,1,2.3,4",
+    epsilons: Annotated[
+        str, typer.Option(help="Epsilons, by commas; 0 is always shown.")
+    ] = "0,1,2.3,4,8,inf",
     copies: Annotated[
         int, typer.Option(min=1, help="Anonymizations of each known picture that a parrot is trained on.")
     ] = 3,
@@ -131,9 +136,10 @@ def reid(
     threads: Annotated[int, typer.Option(min=1, help="Threads of each engine.")] = 1,
     out: OutFolder = None,
 ) -> None:
-    """Attack anonymized portraits with face recognisers: naive, parrot, linkage.
+    """Attack anonymized portraits with face recognisers: naive, parrots, learned reversal, linkage.
 
-    Judged are epsilons up to 1 with recognisers that took no part in training.
+    Judged are epsilons up to 1 with recognisers that took no part in training. With --out, the table so far is written
+    from time to time: a run that is stopped leaves what it has seen.
     """
     values = _numbers(epsilons)
     pictures = read_matched_pairs(lfw, pairs)
@@ -142,7 +148,12 @@ def reid(
     for line in recognisers.missing:
         errors.print(f"left out: {line}", highlight=False)
     settings = make_settings(privacy={"codebook": codebook}, decoder=decoder, threads=threads)
-    toolkit = Toolkit(settings)
+    toolkit = Toolkit(settings, wrap_engine=RememberingEngine)
+
+    def write(outcome: ReidOutcome) -> None:
+        charts = {"reid": reid_chart(outcome)}
+        write_results(out, "reid", charts, **vars(outcome), left_out=recognisers.missing)
+
     try:
         rows = rows_for(toolkit, values, copies)
         total = sum(len(pictures.probes) + row.copies * len(pictures.gallery) for row in rows)
@@ -154,11 +165,12 @@ def reid(
                 rows,
                 recognisers.ready,
                 lambda row: progress.update(task, advance=1, description=row),
+                write,
             )
     finally:
         toolkit.close()
     _show_reid(outcome)
-    write_results(out, "reid", {"reid": reid_chart(outcome)}, **vars(outcome), left_out=recognisers.missing)
+    write(outcome)
     if outcome.broken:
         raise typer.Exit(FAILED)
 
@@ -172,15 +184,17 @@ def _show_reid(outcome: ReidOutcome) -> None:
         counts.add_row(count.row, str(count.pictures), str(count.synthetic), again)
     console.print(counts)
     console.print(
-        f"{outcome.probes} probes, {outcome.gallery} in the gallery, {outcome.faceless} without a face"
+        f"{outcome.probes} probes, {outcome.gallery} in the gallery, {outcome.faceless} without a face; took no part in"
+        f" training: {', '.join(outcome.held_out) or 'none'}"
     )
     for line in outcome.broken:
         console.print(f"FAIL {line}", style="red", highlight=False)
 
 
 def _numbers(text: str) -> list[float]:
-    """Epsilons from text like "0,1,2.3"."""
-    return [float(as_epsilon(part.strip())) for part in text.split(",")]
+    """Epsilons from text like "0,1,2.3,inf"."""
+    parts = [part.strip() for part in text.split(",")]
+    return [math.inf if part == "inf" else float(as_epsilon(part)) for part in parts]
 
 
 @audit_app.command()

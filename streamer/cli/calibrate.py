@@ -91,7 +91,7 @@ def _rounded_down(epsilon: float) -> float:
 
 
 def _measured(path: Path) -> list[tuple[float, float]]:
-    """(epsilon, largest naive TAR at FAR 0.1 % of any recogniser) of each row of ours in a reid.json."""
+    """(epsilon, largest naive TAR at FAR 0.1 % of any recogniser) of our rows in a reid.json, infinity left out."""
     try:
         results: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["results"]
         worst: dict[float, float] = {}
@@ -104,4 +104,4 @@ def _measured(path: Path) -> list[tuple[float, float]]:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} is not a reid.json of `veilstream audit reid`") from None
-    return sorted(worst.items())
+    return sorted(point for point in worst.items() if math.isfinite(point[0]))

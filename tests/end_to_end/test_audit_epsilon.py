@@ -81,6 +81,7 @@ def test_an_epsilon_is_told_what_it_bounds_beside_what_was_measured(tmp_path: Pa
     rate = {"tar": {"value": 0.004}}
     results = [
         {"row": "epsilon 1", "attack": "naive", "tar_far_1e3": rate},
+        {"row": "epsilon inf", "attack": "naive", "tar_far_1e3": rate},
         {"row": "blur", "attack": "naive", "tar_far_1e3": rate},
     ]
     (tmp_path / "reid.json").write_text(json.dumps({"results": results}))

@@ -41,9 +41,9 @@ def test_portraits_are_attacked_and_without_held_out_recognisers_nothing_is_clai
         "--lfw",
         str(portraits),
         "--epsilons",
-        "1",
+        "1,inf",
         "--copies",
-        "1",
+        "2",
         "--out",
         str(out),
     ]
@@ -52,12 +52,18 @@ def test_portraits_are_attacked_and_without_held_out_recognisers_nothing_is_clai
     assert "no recogniser that took no part in training" in done.output
     written = json.loads((out / "reid.json").read_text())
     assert {result["row"] for result in written["results"]} == {
-        "original", "epsilon 0", "epsilon 1", "blur", "solid",
+        "original", "epsilon 0", "epsilon 1", "epsilon inf", "blur", "pixelate", "solid",
     }  # fmt: skip
-    assert {result["attack"] for result in written["results"]} == {"naive", "parrot", "linkage"}
+    assert {result["attack"] for result in written["results"]} == {
+        "naive", "parrot, enrolled", "parrot, head", "reversal", "linkage",
+    }  # fmt: skip
+    assert written["portraits"] == written["portraits_asked"] == 8
+    assert written["held_out"] == []
     counts = {count["row"]: count for count in written["counts"]}
-    assert counts["epsilon 1"]["pictures"] == 8
-    assert counts["epsilon 1"]["synthetic"] >= 6
+    assert counts["epsilon 1"]["pictures"] == 4 + 2 * 4
+    assert counts["epsilon 1"]["synthetic"] >= 9
+    # The nearest person is the same each time: there is nothing to copy.
+    assert counts["epsilon inf"]["pictures"] == counts["blur"]["pictures"] == 8
     assert (out / "reid.svg").read_text().startswith("<svg")
     # Nothing biometric is written: no list of numbers as long as a code.
     assert "codes" not in json.dumps(written)

@@ -13,7 +13,8 @@ from engines.detectors import Detection
 from streamer.audit.lfw import ProbesAndGallery, read_matched_pairs
 from streamer.audit.pictures import CentralFace, Covered, FoundFace, frame_of_picture, rgb_of_frame
 from streamer.audit.recognisers import open_recognisers
-from streamer.audit.reidentify import Row, original_row, reid_chart, run_reid
+from streamer.audit.reidentify import reid_chart, run_reid
+from streamer.audit.rows import Row, original_row
 from streamer.errors import InputError
 
 PEOPLE = 8
