@@ -50,7 +50,6 @@ _BY_REASON: tuple[tuple[str, str, Callable[[CameraSnapshot], Mapping[str, int]]]
 )
 _GAUGES: tuple[tuple[str, str, Callable[[CameraSnapshot], float | None]], ...] = (
     ("veilstream_tracks_alive", "People followed now.", lambda s: s.tracks_alive),
-    ("veilstream_epsilon_spent", "Epsilon spent in the camera's scope, in sum.", lambda s: s.epsilon_spent),
     (
         "veilstream_overload_level",
         "0 none, 1 looks less often, 2 looks at smaller pictures as well.",
@@ -121,6 +120,11 @@ def _gauges(snapshots: Sequence[CameraSnapshot]) -> Iterator[Metric]:
             if (number := value(snapshot)) is not None:
                 gauge.add_metric([snapshot.name], number)
         yield gauge
+    spent = GaugeMetricFamily(
+        "veilstream_epsilon_spent",
+        "Epsilon spent in a camera's scope, in sum; cameras may share a scope.",
+        labels=["camera", "scope"],
+    )
     states = GaugeMetricFamily(
         "veilstream_camera_state", "1 for the state the camera is in.", labels=["camera", "state"]
     )
@@ -129,11 +133,13 @@ def _gauges(snapshots: Sequence[CameraSnapshot]) -> Iterator[Metric]:
         "veilstream_queue_capacity_items", "Items that may wait.", labels=["camera", "queue"]
     )
     for snapshot in snapshots:
+        spent.add_metric([snapshot.name, snapshot.scope], snapshot.epsilon_spent)
         for state in CameraState:
             states.add_metric([snapshot.name, state.value], float(state is snapshot.state))
         for queue, fill in snapshot.queues.items():
             items.add_metric([snapshot.name, queue], fill.items)
             capacity.add_metric([snapshot.name, queue], fill.capacity)
+    yield spent
     yield states
     yield items
     yield capacity

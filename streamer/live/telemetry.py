@@ -70,11 +70,13 @@ class CameraSnapshot:
         tracks_alive: people followed now.
         delay_buckets: frames whose delay was at most `DELAY_BUCKETS_SECONDS[i]`, cumulative.
         delay_p50_seconds, delay_p99_seconds: from packet arrival to muxer over the last minute; None without frames.
-        epsilon_spent: sum in the camera's scope of the ledger.
+        scope: name under which the ledger sums the camera's epsilon; cameras may share one.
+        epsilon_spent: sum in that scope.
         overload: 0 none, 1 looks less often, 2 looks at smaller pictures as well.
     """
 
     name: str
+    scope: str
     state: CameraState
     state_seconds: float
     frames_in: int
@@ -121,10 +123,14 @@ class CameraTelemetry:
 
     Args:
         clock: monotonic seconds.
+        scope: of the ledger; the camera's name unless given.
     """
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, name: str, clock: Callable[[], float] = time.monotonic, *, scope: str | None = None
+    ) -> None:
         self.name = name
+        self._scope = scope or name
         self._clock = clock
         self._lock = threading.Lock()
         now = clock()
@@ -245,6 +251,7 @@ class CameraTelemetry:
             p50, p99 = _percentiles(recent)
             return CameraSnapshot(
                 name=self.name,
+                scope=self._scope,
                 state=self._state,
                 state_seconds=now - self._state_at,
                 frames_in=self._frames_in,

@@ -61,7 +61,7 @@ def test_each_count_of_each_camera_is_there(gateway: Any) -> None:
     assert values(got["veilstream_queue_capacity_items"], "veilstream_queue_capacity_items") == {
         ("door", "decoded"): 8
     }
-    assert values(got["veilstream_epsilon_spent"], "veilstream_epsilon_spent")[("door",)] == 7
+    assert values(got["veilstream_epsilon_spent"], "veilstream_epsilon_spent")[("door", "door")] == 7
     assert values(got["veilstream_overload_level"], "veilstream_overload_level")[("door",)] == 2
     # Before its first picture a camera has no age of one.
     assert list(values(got["veilstream_seconds_since_frame_out"], "veilstream_seconds_since_frame_out")) == [
