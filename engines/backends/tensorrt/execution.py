@@ -41,9 +41,27 @@ class Execution:
 
     def __init__(self, trt: Any, cuda: Any, plan: bytes) -> None:
         self._cuda = cuda
+        self._runtime: Any = None
+        self._engine: Any = None
+        self._context: Any = None
+        self._stream: Any = None
+        self._buffers: dict[str, TensorBuffer] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._calls_alike = 0
+        self._may_capture = True
+        self._captured: graph.CapturedCall | None = None
+        try:
+            self._open(trt, plan)
+        except BaseException:
+            # Now, while the context is current, and not when the traceback goes.
+            self.close()
+            raise
+
+    def _open(self, trt: Any, plan: bytes) -> None:
         errors = last_error()
         errors.take()
         self._runtime = trt.Runtime(import_polygraphy().get_trt_logger())
+        # No local names for these: in a traceback they would outlive `close`.
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineError(f"TensorRT refuses the plan: {errors.take() or 'no reason given'}")
@@ -51,16 +69,13 @@ class Execution:
         if self._context is None:
             raise EngineError(f"TensorRT cannot run the plan: {errors.take() or 'no reason given'}")
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
-        is_input = {name: self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT for name in names}
-        self.inputs = tuple(_spec(trt, self._engine, name) for name in names if is_input[name])
-        self.outputs = tuple(_spec(trt, self._engine, name) for name in names if not is_input[name])
+        modes = {name: self._engine.get_tensor_mode(name) for name in names}
+        specs = [self._spec(trt, name) for name in names]
+        self.inputs = tuple(spec for spec in specs if modes[spec.name] == trt.TensorIOMode.INPUT)
+        self.outputs = tuple(spec for spec in specs if modes[spec.name] == trt.TensorIOMode.OUTPUT)
         self.limits = {spec.name: self._shape_limits(spec.name) for spec in self.inputs}
-        self._stream = cuda.Stream()
-        self._buffers = {name: TensorBuffer(cuda) for name in names}
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        self._calls_alike = 0
-        self._may_capture = True
-        self._captured: graph.CapturedCall | None = None
+        self._buffers = {name: TensorBuffer(self._cuda) for name in names}
+        self._stream = self._cuda.Stream()
 
     def run(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One call: arrays of every input, of the stated dtypes and within `limits`. The outputs are copies.
@@ -96,7 +111,10 @@ class Execution:
             buffer.free()
         self._buffers.clear()
         # In this order: each was made by the next.
-        del self._context, self._engine, self._runtime, self._stream
+        self._context = None
+        self._engine = None
+        self._runtime = None
+        self._stream = None
 
     def _set_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Tell TensorRT the inputs' shapes, make room for all tensors and tell it where they lie."""
@@ -149,8 +167,9 @@ class Execution:
         One captured call is kept at a time, and none over a change of shapes: TensorRT keeps state of the last
         shapes in the context, which a call captured with others would run into.
         """
-        with contextlib.suppress(self._cuda.Error):
-            self._stream.synchronize()
+        if self._stream is not None:
+            with contextlib.suppress(self._cuda.Error):
+                self._stream.synchronize()
         if self._captured is not None:
             self._captured.free()
             self._captured = None
@@ -160,17 +179,16 @@ class Execution:
     def _host(self, spec: TensorSpec) -> Tensor:
         return self._buffers[spec.name].host(self._shapes[spec.name], spec.dtype)
 
+    def _spec(self, trt: Any, name: str) -> TensorSpec:
+        if self._engine.get_tensor_location(name) != trt.TensorLocation.DEVICE:
+            raise EngineError(f"tensor {name!r} holds a shape, which is not supported")
+        shape = tuple(None if size < 0 else int(size) for size in self._engine.get_tensor_shape(name))
+        try:
+            dtype = np.dtype(trt.nptype(self._engine.get_tensor_dtype(name))).name
+        except TypeError as error:
+            raise EngineError(f"tensor {name!r} has a type that numpy does not know") from error
+        return TensorSpec(name, shape, dtype)
+
     def _shape_limits(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         least, _, most = self._engine.get_tensor_profile_shape(name, 0)
         return tuple(least), tuple(most)
-
-
-def _spec(trt: Any, engine: Any, name: str) -> TensorSpec:
-    if engine.get_tensor_location(name) != trt.TensorLocation.DEVICE:
-        raise EngineError(f"tensor {name!r} holds a shape, which is not supported")
-    shape = tuple(None if size < 0 else int(size) for size in engine.get_tensor_shape(name))
-    try:
-        dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name))).name
-    except TypeError as error:
-        raise EngineError(f"tensor {name!r} has a type that numpy does not know") from error
-    return TensorSpec(name, shape, dtype)

@@ -35,8 +35,12 @@ class TensorBuffer:
         if self._pinned is not None and self._pinned.nbytes >= needed_bytes:
             return False
         self.free()
-        self._pinned = self._cuda.pagelocked_empty(needed_bytes, np.uint8)
         self._device = self._cuda.mem_alloc(needed_bytes)
+        try:
+            self._pinned = self._cuda.pagelocked_empty(needed_bytes, np.uint8)
+        except BaseException:
+            self.free()
+            raise
         return True
 
     @property

@@ -212,14 +212,17 @@ class Stream:
         (self.queued if self.recording is None else self.recording).append(work)
 
     def synchronize(self) -> Stream:
-        self._machine.need_context("Stream.synchronize()")
+        machine = self._machine
+        machine.need_context("Stream.synchronize()")
         if self.recording is not None:
-            raise self._machine.misuse("a stream was waited for while it is captured")
+            raise machine.misuse("a stream was waited for while it is captured")
         queued, self.queued = self.queued, []
         for work in queued:
             work()
-        if self._machine.fail_synchronize:
-            message, self._machine.fail_synchronize = self._machine.fail_synchronize, ""
+        if queued and machine.fail_synchronize:
+            message, machine.fail_synchronize = machine.fail_synchronize, ""
+            # The real one is no Python frame, and keeps nothing alive in a traceback.
+            del self, queued, work
             raise LogicError(message)
         return self
 
