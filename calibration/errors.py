@@ -33,3 +33,7 @@ class KeyFileError(CalibrationError):
 
 class CodeError(CalibrationError):
     """An identity code of the wrong shape, or with no direction (zero, NaN, infinite)."""
+
+
+class Int8Error(CalibrationError):
+    """A model that cannot be quantised, or not well enough."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 
 import numpy as np
 import onnxruntime
 
 from engines.backends.base import BackendEngine, one_line, tensor_spec
+from engines.backends.int8 import is_quantised, with_unsigned_activations
 from engines.contract import Tensor, TensorSpec
 from engines.errors import EngineError
 
@@ -23,6 +25,8 @@ _DTYPES = {
 }
 # onnxruntime's own scale: 3 is ERROR. Its warnings are about graphs, not for users.
 _LOG_ERRORS_ONLY = 3
+# Where its integer convolutions want unsigned activations (`engines.backends.int8`).
+_UNSIGNED_MACHINES = ("x86_64", "AMD64")
 
 
 class OnnxRuntimeEngine(BackendEngine):
@@ -36,6 +40,8 @@ class OnnxRuntimeEngine(BackendEngine):
         options.log_severity_level = _LOG_ERRORS_ONLY
         # Idle workers would otherwise spin on cores that decode and encode need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if platform.machine() in _UNSIGNED_MACHINES:
+            model = with_unsigned_activations(model)
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
@@ -47,6 +53,7 @@ class OnnxRuntimeEngine(BackendEngine):
             version=onnxruntime.__version__,
             weights_sha256=weights_sha256,
             threads=threads,
+            precision="int8" if is_quantised(model) else None,
         )
         self._output_names = [spec.name for spec in self.outputs]
 

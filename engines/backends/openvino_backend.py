@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from engines.backends.base import BackendEngine, one_line, tensor_spec
+from engines.backends.int8 import is_quantised
 from engines.contract import Tensor, TensorSpec
 from engines.errors import EngineError
 
@@ -53,6 +54,7 @@ class OpenVinoEngine(BackendEngine):
             version=openvino.__version__.split("-")[0],
             weights_sha256=weights_sha256,
             threads=threads,
+            precision="int8" if is_quantised(model) else None,
         )
 
     def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
