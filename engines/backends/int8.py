@@ -2,8 +2,8 @@
 
 Its activations are signed bytes with zero point 0, which is what TensorRT accepts and OpenVINO likes best. onnxruntime
 on x86 has fast integer convolutions for unsigned ones only, and converts by itself only activations with a single
-consumer: the face decoder then takes 17 ms where it could take 3. Adding 128 to every value and to the zero point changes
-no result, and as all activations share one zero point it is a change of two bytes of the file.
+consumer: the face decoder then takes 17 ms where it could take 3. Adding 128 to every value and to the zero point
+changes no result, and as all activations share one zero point it is a change of two bytes of the file.
 """
 
 from __future__ import annotations
