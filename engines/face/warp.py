@@ -48,8 +48,6 @@ _MIN_AREA_PX = 0.02
 # have.
 _ALIASING_STEP_PX = 1.5
 _MIN_SIDE_PX = 64
-# Stands for the second map of `cv2.remap`, which a map of two channels does without.
-_NO_MAP: Float32Array = np.empty(0, dtype=np.float32)
 # The kinks of the piecewise affine map are smoothed by this much, px.
 _SMOOTH_PX = 0.8
 
@@ -241,5 +239,5 @@ def apply_field(source_xy_px: Float32Array, appearance: _Picture, scale: int = 1
         step /= 2.0
     return cast(
         _Picture,
-        cv2.remap(picture, field, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101),
+        cv2.remap(picture, field[..., 0], field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101),
     )
