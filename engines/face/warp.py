@@ -48,6 +48,9 @@ _MIN_AREA_PX = 0.02
 # have.
 _ALIASING_STEP_PX = 1.5
 _MIN_SIDE_PX = 64
+# Nothing of an appearance lies farther out. Not for looks: OpenCV reflects a coordinate at the border step by step, and
+# one of 1e9 px, as a mesh squeezed to a line gives it, keeps it busy for ever.
+_FARTHEST_PX = 4096.0
 # The kinks of the piecewise affine map are smoothed by this much, px.
 _SMOOTH_PX = 0.8
 
@@ -121,6 +124,7 @@ def warp_field(target_xyz_px: npt.ArrayLike, source_xy_px: npt.ArrayLike) -> War
         inside = np.zeros_like(silhouette)
         cv2.fillPoly(inside, [mouth], 1, cv2.LINE_8, _SHIFT)
         silhouette[(inside > 0) & (silhouette > 0)] = OPEN_MOUTH
+    np.clip(blurred, -_FARTHEST_PX, _FARTHEST_PX, out=blurred)
     return WarpField(np.asarray(blurred, dtype=np.float32), silhouette)
 
 

@@ -96,6 +96,13 @@ def test_hopeless_meshes_still_give_a_finite_map(ruin: str) -> None:
     assert np.isfinite(warp_field(target, mesh).source_xy_px).all()
 
 
+def test_a_mesh_that_throws_the_map_far_out_does_not_stall_the_sampling() -> None:
+    mesh = crop_mesh()
+    field = warp_field(mesh, mesh * 1e9).source_xy_px
+    assert np.abs(field).max() <= 4096
+    assert apply_field(field, np.zeros((256, 256, 3), np.uint8)).shape == (128, 128, 3)
+
+
 def test_refuses_numbers_that_are_not_finite() -> None:
     mesh = crop_mesh()
     broken = mesh.copy()
