@@ -155,7 +155,7 @@ class JobRunner:
         start = time.perf_counter()
         result = JobResult(input_path, output_path, input_sha256=_input_sha256(input_path))
         try:
-            with open_source(input_path) as source:
+            with open_source(input_path, hardware=self._settings.hardware_decoding) as source:
                 self._process(source, result, overwrite, on_progress, cancel or threading.Event())
         except MemoryError:
             raise InputError(

@@ -99,20 +99,47 @@ class AnalysisSettings(BaseModel):
         return self
 
 
+class HardwareEncoding(str, Enum):
+    """Kinds of encoders in hardware; the values are FFmpeg's."""
+
+    NONE = "none"
+    AUTO = "auto"
+    NVENC = "nvenc"
+    QSV = "qsv"
+    VAAPI = "vaapi"
+
+
+class HardwareDecoding(str, Enum):
+    """Kinds of decoders in hardware; the values are FFmpeg's."""
+
+    NONE = "none"
+    AUTO = "auto"
+    CUDA = "cuda"
+    QSV = "qsv"
+    VAAPI = "vaapi"
+
+
 class EncodeSettings(BaseModel):
-    """How the output is encoded. None keeps what the input has, or the encoder's good default."""
+    """How the output is encoded. None keeps what the input has, or the encoder's good default.
+
+    Attributes:
+        codec: codec family, or an encoder by FFmpeg's name.
+        hardware: encode in hardware where a trial shows that it works; in software, with a notice, where not.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     codec: str | None = None
     crf: float | None = Field(default=None, ge=0, le=63)
     preset: str | None = None
+    hardware: HardwareEncoding = HardwareEncoding.NONE
 
 
 class AnonymizeSettings(BaseModel):
     """Everything that decides what an anonymized file looks like.
 
     Attributes:
+        hardware_decoding: decode in hardware where that works; in software, with a notice, where not.
         engine: inference backend; `auto` takes the fastest that can be used here.
         require_gpu: fail rather than compute on the CPU.
         engine_timeout_seconds: an engine that does not answer for this long is taken for dead, and faces are masked.
@@ -125,6 +152,7 @@ class AnonymizeSettings(BaseModel):
     privacy: PrivacySettings = PrivacySettings()
     analysis: AnalysisSettings = AnalysisSettings()
     encode: EncodeSettings = EncodeSettings()
+    hardware_decoding: HardwareDecoding = HardwareDecoding.NONE
     decoder: Path | None = None
     engine: str = "auto"
     require_gpu: bool = False

@@ -19,7 +19,15 @@ from streamer.cli.progress import progress_display
 from streamer.errors import OutputError, SettingsError, VeilstreamError
 from streamer.job import JobResult, JobRunner, probe_duration_seconds
 from streamer.report import write_json, write_text
-from streamer.settings import AnonymizeSettings, DetectorName, MechanismName, ReplaceWith, make_settings
+from streamer.settings import (
+    AnonymizeSettings,
+    DetectorName,
+    HardwareDecoding,
+    HardwareEncoding,
+    MechanismName,
+    ReplaceWith,
+    make_settings,
+)
 
 
 def anonymize(
@@ -92,6 +100,16 @@ def anonymize(
     codec: Annotated[
         str | None, typer.Option(help="Video encoder; default: the input's codec.", rich_help_panel="Picture")
     ] = None,
+    hwenc: Annotated[
+        HardwareEncoding,
+        typer.Option(help="Encode in hardware, after a trial; else in software.", rich_help_panel="Picture"),
+    ] = HardwareEncoding.NONE,
+    hwdec: Annotated[
+        HardwareDecoding,
+        typer.Option(
+            help="Decode in hardware where that works; else in software.", rich_help_panel="Picture"
+        ),
+    ] = HardwareDecoding.NONE,
     crf: Annotated[float | None, typer.Option(help="Constant quality.", rich_help_panel="Picture")] = None,
     preset: Annotated[str | None, typer.Option(help="Encoder preset.", rich_help_panel="Picture")] = None,
     decoder: Annotated[
@@ -140,7 +158,8 @@ def anonymize(
             "tiles": tiles,
             "detect_every": detect_every,
         },
-        encode={"codec": codec, "crf": crf, "preset": preset},
+        encode={"codec": codec, "crf": crf, "preset": preset, "hardware": hwenc},
+        hardware_decoding=hwdec,
         decoder=decoder,
         engine=engine,
         require_gpu=require_gpu,

@@ -7,6 +7,7 @@ depth; otherwise the least lossy replacement is taken, and the notices say so.
 from __future__ import annotations
 
 import functools
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from av.container import OutputContainer
 from streamer.errors import OutputError, SettingsError
 from streamer.settings import EncodeSettings
 from streamer.sink.containers import video_encoders
+from streamer.sink.hardware import choose_hardware, hardware_wish
 from streamer.sink.pixel_choice import Loss, is_plain_yuv, is_subsampled, loss, nearest
 from streamer.source.info import StreamInfo
 
+_log = logging.getLogger(__name__)
 _ENCODERS = {
     "h264": "libx264",
     "hevc": "libx265",
@@ -90,6 +93,7 @@ class EncoderChoice:
         encoder: FFmpeg's name of the encoder.
         pixel_format: of the frames it is given.
         options: of the encoder.
+        device: kind of device that frames are uploaded to, for encoders that take no others.
         quantiser: fixed quantiser for encoders that have no crf, else None.
         notices: what differs from the input.
     """
@@ -98,13 +102,49 @@ class EncoderChoice:
     pixel_format: str
     options: dict[str, str] = field(default_factory=dict)
     quantiser: float | None = None
+    device: str | None = None
     notices: list[str] = field(default_factory=list)
 
 
 def choose_encoder(
     info: StreamInfo, container: OutputContainer, settings: EncodeSettings, output: Path
 ) -> EncoderChoice:
-    """Choose for this container. Raises OutputError; SettingsError for a wish that cannot be met."""
+    """Choose for this container. Raises OutputError; SettingsError for a wish that cannot be met.
+
+    A wish for hardware that cannot be met is no error: it is done in software, with a notice and a warning.
+    """
+    own = (settings.codec or info.codec).lower()
+    wish = hardware_wish(next((name for name, encoder in _ENCODERS.items() if encoder == own), own), settings)
+    if wish is None:
+        return _choose_software(info, container, settings, output)
+    if settings.codec is not None and wish.family not in _ENCODERS:
+        _encoder_named(settings.codec)
+    if _ENCODERS.get(wish.family, wish.family) in video_encoders(container):
+        hardware, problems = choose_hardware(info, wish, settings)
+    else:
+        hardware, problems = None, [f"{wish.family} does not go into {container.format.name}"]
+    if hardware is not None:
+        choice = EncoderChoice(
+            hardware.encoder, hardware.pixel_format, hardware.options, device=hardware.device
+        )
+        choice.notices.append(f"encoded in hardware with {hardware.encoder}, after a trial")
+        if info.mastering_display or info.content_light:
+            choice.notices.append(f"{hardware.encoder} does not write the input's HDR metadata")
+        return choice
+    notice = f"no encoding in hardware ({'; '.join(problems)}); encoded in software"
+    _log.warning("%s: %s", output.name, notice)
+    family = None if settings.codec is None else wish.family
+    # A preset of hardware says nothing to an encoder in software.
+    choice = _choose_software(
+        info, container, settings.model_copy(update={"codec": family, "preset": None}), output
+    )
+    choice.notices.insert(0, notice)
+    return choice
+
+
+def _choose_software(
+    info: StreamInfo, container: OutputContainer, settings: EncodeSettings, output: Path
+) -> EncoderChoice:
     allowed = video_encoders(container)
     if settings.codec is not None:
         encoder = _encoder_named(settings.codec)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -15,6 +15,7 @@ from streamer.sink.codec_choice import EncoderChoice
 from streamer.sink.containers import holds_rotation, needs_no_b_frames, output_time_base
 from streamer.sink.hdr import hdr_options
 from streamer.sink.palette import PaletteMaker
+from streamer.sink.silence import silenced
 from streamer.source.info import StreamInfo
 
 _FALLBACK_RATE = Fraction(25)
@@ -63,7 +64,8 @@ class VideoTrack:
             rate = min(_MPEG_RATES, key=lambda known: abs(known - rate))
         # Some encoders keep numerator and denominator in 16 bits.
         rate = Fraction(rate).limit_denominator(60000)
-        stream = container.add_stream(choice.encoder, rate=rate, options=self._options())
+        device = {} if choice.device is None else {"hwaccel": HWAccel(choice.device)}
+        stream = container.add_stream(choice.encoder, rate=rate, options=self._options(), **device)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = info.width, info.height
         stream.pix_fmt = "pal8" if self._palette else choice.pixel_format
@@ -89,20 +91,13 @@ class VideoTrack:
         options = dict(choice.options)
         for name, value in hdr_options(choice.encoder, info).items():
             options[name] = value
-        if choice.encoder == "libx265":
-            options["x265-params"] = ":".join(
-                part for part in ("log-level=none", options.get("x265-params")) if part
-            )
-        if choice.encoder == "libsvtav1":
-            # SVT-AV1 writes to the terminal by itself; 1 leaves errors only.
-            os.environ.setdefault("SVT_LOG", "1")
         if not self._reorders and choice.encoder in _HAS_B_FRAMES:
             options["bf"] = "0"
         if info.interlaced and choice.encoder in ("libx264", "mpeg2video", "mpeg4"):
             options["flags"] = "+ildct+ilme"
         if choice.pixel_format == "yuv422p" and choice.encoder == "mpeg2video":
             options["profile"] = "0"
-        return options
+        return silenced(choice.encoder, options)
 
     def _tag_colors(self, stream: VideoStream) -> None:
         context, color = stream.codec_context, self._info.color

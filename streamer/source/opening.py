@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -35,12 +36,12 @@ def check_readable(path: Path) -> None:
         raise InputError(f"{path}: the file is empty (0 bytes); copy it again from where it was recorded")
 
 
-def open_container(path: Path) -> InputContainer:
+def open_container(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
     """Open a video file. Raises InputError."""
     check_readable(path)
     try:
         # The absolute path keeps a name like "a:b.mp4" from being taken for a protocol.
-        container: InputContainer = av.open(str(path.absolute()), "r", **LENIENT_TAGS)
+        container: InputContainer = av.open(str(path.absolute()), "r", hwaccel=hwaccel, **LENIENT_TAGS)
         return container
     except (av.error.FFmpegError, OSError, ValueError, EOFError) as error:
         if _starts_like_mp4(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,13 +17,16 @@ from streamer.frame import Frame, StreamGeometry
 from streamer.planes import planar_equivalent
 from streamer.queues import frames_that_fit
 from streamer.redact import reason_of
+from streamer.settings import HardwareDecoding
 from streamer.source.base import VideoSource
 from streamer.source.decode_thread import DecodeThread
+from streamer.source.hardware import accelerator, decoder_for, devices, is_built_in, is_used
 from streamer.source.info import ColorTags, StreamInfo
 from streamer.source.opening import choose_video, is_cover, open_container
 from streamer.source.orientation import clockwise_turn, display_matrix_of, side_data_of
 from streamer.source.timeline import Timeline
 
+_log = logging.getLogger(__name__)
 # Where neither container nor codec knows a rate; the usual one of cameras.
 _FALLBACK_RATE = Fraction(25)
 
@@ -36,30 +40,82 @@ class VideoFileSource(VideoSource):
     Args:
         threads: decoder threads; 0 lets FFmpeg choose.
         queue_frames: frames decoded ahead; fewer of large ones.
+        hardware: decode on such a device if the first frame proves to come from it; else in software, with a
+            notice and a warning. Frames are copied into main memory.
 
     Raises:
         InputError: missing, empty, unreadable, no video track, or nothing in it decodes.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0, queue_frames: int = 8) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int = 0,
+        queue_frames: int = 8,
+        hardware: HardwareDecoding = HardwareDecoding.NONE,
+    ) -> None:
         self.path = path
         self.notices: list[str] = []
-        self.damaged = 0
+        self._threads = threads
         self._queue_frames = queue_frames
         self._thread: DecodeThread | None = None
-        self._packets = 0
         self._reformatter = av.video.reformatter.VideoReformatter()
-        self._container = open_container(path)
+        if not self._open_in_hardware(hardware):
+            self._open()
         try:
-            self._stream = choose_video(self._container, path)
+            assert self._first is not None
+            self._describe(self._first)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _open_in_hardware(self, wanted: HardwareDecoding) -> bool:
+        """Open on the first device that proves to decode this file. Says so loudly when there is none."""
+        problems = []
+        for device in devices(wanted):
+            problem = self._problem_on(device)
+            if not problem:
+                self.notices.append(f"decoded in hardware ({device.value})")
+                return True
+            problems.append(f"{device.value}: {problem}")
+        if problems:
+            notice = f"no decoding in hardware ({'; '.join(problems)}); decoded in software"
+            self.notices.append(notice)
+            _log.warning("%s: %s", self.path.name, notice)
+        return False
+
+    def _problem_on(self, device: HardwareDecoding) -> str:
+        """Open the file on a device; why its frames do not come from there, or nothing when they do."""
+        if not is_built_in(device):
+            return "not built into this FFmpeg"
+        try:
+            self._open(device)
+        except (InputError, av.error.FFmpegError, OSError, ValueError, NotImplementedError):
+            # Device, driver or file: the attempt in software tells which.
+            return "no device or driver for it here, or it cannot decode this"
+        if is_used(self._decoder, device):
+            return ""
+        self._container.close()
+        return f"it does not decode this kind of {self._stream.codec_context.codec.canonical_name}"
+
+    def _open(self, device: HardwareDecoding | None = None) -> None:
+        """Open and decode the first frame. Raises InputError."""
+        self.damaged = self._packets = 0
+        self._container = open_container(self.path, None if device is None else accelerator(device))
+        try:
+            self._stream = choose_video(self._container, self.path)
             self._stream.thread_type = "AUTO"
-            self._stream.thread_count = threads
+            self._stream.thread_count = self._threads
+            self._decoder = (
+                self._stream.codec_context if device is None else decoder_for(self._stream, device)
+            )
             self._decoded = self._decode()
-            first = next(self._decoded, None)
-            if first is None:
-                raise InputError(f"{path}: nothing in its video track can be decoded; the file is damaged")
-            self._first: av.VideoFrame | None = first
-            self._describe(first)
+            self._first: av.VideoFrame | None = next(self._decoded, None)
+            if self._first is None:
+                raise InputError(
+                    f"{self.path}: nothing in its video track can be decoded; the file is damaged"
+                )
         except BaseException:
             self._container.close()
             raise
@@ -111,7 +167,7 @@ class VideoFileSource(VideoSource):
 
     def _decode_packet(self, packet: Any) -> list[av.VideoFrame]:
         try:
-            return self._stream.decode(packet)
+            return self._decoder.decode(packet)
         except av.error.EOFError:
             return []
         except (av.error.FFmpegError, OSError, ValueError):
