@@ -17,6 +17,7 @@ from streamer.cli.engines import engines_app
 from streamer.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 from streamer.cli.ledger import key_app, ledger_app
 from streamer.cli.models import models_app
+from streamer.cli.stream import stream
 from streamer.errors import SettingsError, VeilstreamError
 from streamer.pipeline import Cancelled
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(anonymize)
+app.command()(stream)
 app.add_typer(models_app, name="models")
 app.add_typer(engines_app, name="engines")
 app.add_typer(ledger_app, name="ledger")

@@ -1,0 +1,244 @@
+"""Analysis and rendering of one camera: what stands between its frames and any output. Both fail closed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamer.analysis import Analyzer, AnalyzerSettings, frames_for
+from streamer.frame import AnalyzedFrame
+from streamer.identity import IdentityKeeper
+from streamer.live.frame import LiveFrame
+from streamer.live.mailbox import Mailbox
+from streamer.live.overload import LiveCadence, OverloadControl
+from streamer.live.settings import CameraSettings
+from streamer.live.source import LinkLost
+from streamer.live.states import CameraState, StateMachine
+from streamer.live.telemetry import CameraTelemetry
+from streamer.live.zones import PrivacyZones, RegionFilter
+from streamer.pipeline import ANALYZED_AHEAD
+from streamer.planes import analysis_picture
+from streamer.queues import BoundedQueue
+from streamer.render.compositor import AnonymizedFrame, Compositor
+from streamer.toolkit import Toolkit
+
+_log = logging.getLogger(__name__)
+
+# Frames that wait in the look-ahead are counted as at this rate; time bounds them below it.
+_FASTEST_RATE = 30.0
+
+
+@dataclass(slots=True)
+class _Life:
+    """Everything that remembers tracks. Replaced as a whole when analysis fails, so that no id is used again."""
+
+    analyzer: Analyzer
+    cadence: LiveCadence
+    overload: OverloadControl
+    compositor: Compositor
+    keeper: IdentityKeeper | None
+
+
+@dataclass(slots=True)
+class Judged:
+    """An analyzed frame, with the life its tracks belong to."""
+
+    life: _Life
+    analyzed: AnalyzedFrame
+
+
+class AnalysisStage:
+    """Finds faces in a camera's frames, a look-ahead before they are rendered.
+
+    Args:
+        frames: of the source.
+        toolkit: of this camera; its engines may be shared.
+        machine: told when frames stay away though the connection stands.
+    """
+
+    def __init__(
+        self,
+        camera: CameraSettings,
+        frames: Mailbox[LiveFrame | LinkLost],
+        toolkit: Toolkit,
+        machine: StateMachine,
+        telemetry: CameraTelemetry,
+    ) -> None:
+        self.ready: BoundedQueue[Judged] = BoundedQueue(ANALYZED_AHEAD)
+        self._camera = camera
+        self._frames = frames
+        self._toolkit = toolkit
+        self._machine = machine
+        self._telemetry = telemetry
+        self._lives = 0
+        self._index = 0
+        self._connection = 0
+        self._broken_off = True
+        self._rate: float | None = None
+        self._life: _Life | None = None
+
+    def run(self) -> None:
+        """Until the source has finished."""
+        try:
+            while not self._frames.is_done:
+                item = self._frames.get(self._camera.stall_seconds)
+                if isinstance(item, LiveFrame):
+                    self._push(item)
+                    continue
+                if item is None and not self._frames.is_done:
+                    self._machine.go(CameraState.STALLED, "no picture in time")
+                # Nothing follows soon: what waits must not wait for it.
+                self._flush()
+            self._flush()
+        finally:
+            self.ready.finish()
+
+    def _push(self, frame: LiveFrame) -> None:
+        began = time.perf_counter()
+        life = self._life_for(frame)
+        frame.index = self._index
+        self._index += 1
+        frame.discontinuity = self._broken_off or frame.connection != self._connection
+        self._connection, self._broken_off = frame.connection, False
+        try:
+            life.cadence.frame_at(frame.pts_seconds)
+            emitted = life.analyzer.push(frame)
+            if life.keeper is not None:
+                life.keeper.observe(frame, life.analyzer.latest_faces)
+            detect_seconds = life.analyzer.last_detect_seconds
+        except Exception as error:
+            life, emitted = self._failed(error), [AnalyzedFrame(frame, detector_failed=True)]
+            detect_seconds = None
+        self._telemetry.stage_seconds("analysis", time.perf_counter() - began)
+        self._hand_on(life, emitted)
+        life.overload.measured(
+            detect_seconds=detect_seconds,
+            other_seconds=time.perf_counter() - began - (detect_seconds or 0.0),
+            frame_seconds=frame.interval_seconds,
+            behind=2 * len(self._frames) > self._frames.capacity,
+        )
+
+    def _flush(self) -> None:
+        self._broken_off = True
+        life = self._life
+        if life is None:
+            return
+        try:
+            self._hand_on(life, life.analyzer.flush())
+        except Exception as error:
+            self._failed(error)
+
+    def _hand_on(self, life: _Life, emitted: list[AnalyzedFrame]) -> None:
+        for analyzed in emitted:
+            self.ready.put(Judged(life, analyzed))
+        self._telemetry.queue_fill("render", len(self.ready), self.ready.capacity)
+
+    def _failed(self, error: Exception) -> _Life:
+        """Analysis itself failed: nothing it knew can be trusted, and what waited in it is let go."""
+        _log.error("camera %s: analysis failed (%s); it begins anew", self._camera.name, type(error).__name__)
+        self._telemetry.fail_closed("analysis_failed")
+        self._broken_off = True
+        self._life = self._new_life(self._rate or _FASTEST_RATE)
+        return self._life
+
+    def _life_for(self, frame: LiveFrame) -> _Life:
+        """How long a face is held is counted in frames: at another rate, a new analyzer is needed."""
+        rate = 1.0 / frame.interval_seconds
+        if self._life is None or self._rate is None or abs(rate - self._rate) > 0.1 * self._rate:
+            self._flush()
+            self._rate = rate
+            self._life = self._new_life(rate)
+        return self._life
+
+    def _new_life(self, rate: float) -> _Life:
+        camera, settings = self._camera, self._toolkit.settings.analysis
+        self._lives += 1
+        # Track ids begin anew, so the stream must be another one for the ledger.
+        stream = camera.name if self._lives == 1 else f"{camera.name}~{self._lives}"
+        depth = frames_for(camera.look_ahead_seconds, max(rate, _FASTEST_RATE))
+        rendering = self._toolkit.new_renderer(stream, depth)
+        renderer, keeper = rendering if rendering is not None else (None, None)
+        cadence = LiveCadence(settings.detect_every, camera.look_ahead_seconds)
+        overload = OverloadControl(
+            camera.name,
+            cadence,
+            settings.detect_every,
+            self._toolkit.picture_side_px,
+            self._telemetry.overload,
+        )
+        analyzer = Analyzer(
+            RegionFilter(self._toolkit.detect, (*camera.zones, *camera.ignore)),
+            lambda frame: analysis_picture(frame.video, frame.geometry, overload.long_side_px),
+            AnalyzerSettings(
+                score_threshold=settings.score_threshold,
+                continue_threshold=settings.continue_threshold,
+                depth_frames=depth,
+                depth_seconds=camera.look_ahead_seconds,
+                hold_frames=frames_for(settings.hold_seconds, rate),
+            ),
+            cadence=cadence,
+        )
+        return _Life(analyzer, cadence, overload, Compositor(renderer, camera.replace_with), keeper)
+
+
+class RenderStage:
+    """Covers the faces, then the zones.
+
+    Args:
+        judged: of the analysis.
+        take: is given each anonymized frame.
+    """
+
+    def __init__(
+        self,
+        camera: CameraSettings,
+        judged: BoundedQueue[Judged],
+        toolkit: Toolkit,
+        telemetry: CameraTelemetry,
+        take: Callable[[AnonymizedFrame], None],
+    ) -> None:
+        self._camera = camera
+        self._judged = judged
+        self._toolkit = toolkit
+        self._telemetry = telemetry
+        self._take = take
+        self._zones = PrivacyZones(camera.zones)
+        self._draws = 0
+
+    def run(self) -> None:
+        """Until analysis has finished."""
+        for item in self._judged:
+            try:
+                self._take(self._render(item))
+            except Exception as error:
+                # The frame is let go: nothing leaves that was not covered.
+                self._telemetry.fail_closed("rendering_failed")
+                _log.error("camera %s: a frame was held back (%s)", self._camera.name, type(error).__name__)
+
+    def _render(self, item: Judged) -> AnonymizedFrame:
+        began = time.perf_counter()
+        anonymized = item.life.compositor.compose(item.analyzed)
+        if not self._zones.cover(anonymized.frame):
+            self._telemetry.fail_closed("zone_failed")
+        self._telemetry.stage_seconds("render", time.perf_counter() - began)
+        self._count(item, anonymized)
+        return anonymized
+
+    def _count(self, item: Judged, anonymized: AnonymizedFrame) -> None:
+        telemetry = self._telemetry
+        telemetry.faces(len(anonymized.coverings))
+        telemetry.tracks(len({covering.face.track_id for covering in anonymized.coverings}))
+        if anonymized.masked is not None:
+            telemetry.fail_closed(anonymized.masked)
+        for covering in anonymized.coverings:
+            if covering.reason is not None:
+                telemetry.fallback(covering.reason)
+        keeper = item.life.keeper
+        if keeper is None or not keeper.assignments:
+            return
+        # Weeks of tracks must not stay in memory: the ledger has them.
+        fresh = [track_id for track_id in list(keeper.assignments) if keeper.assignments.pop(track_id, None)]
+        if fresh:
+            telemetry.epsilon(float(self._toolkit.ledger.spent(self._toolkit.settings.privacy.scope)))
