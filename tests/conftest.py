@@ -26,6 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="folder of the evaluation data, for tests marked `shared`",
     )
+    parser.addoption(
+        "--gpu-packages",
+        metavar="PATH",
+        default=None,
+        help="folder of TensorRT bindings wheels and the pycuda sdist, to compare the recorded names with",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,11 @@
 
 Engines are opened in one thread and called from another (`engines.guard`), so no thread may be assumed to have a
 context. The primary context is used, which TensorRT and every other CUDA library of the process share. It is
-retained once per process and never given back: pycuda can release it in the thread alone that retained it."""
+retained once per process and given back at its end: pycuda can release it in the thread alone that retained it."""
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ class CudaDevice:
         except self.cuda.Error as error:
             raise EngineError(f"GPU {index} cannot be used: {one_line(error)}") from error
         self._process = os.getpid()
+        # pycuda's destructor would detach it like a context of its own, which a primary one is not.
+        atexit.register(self._context.detach)
 
     @contextmanager
     def active(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -89,10 +89,14 @@ def standin(
         monkeypatch.delitem(sys.modules, name)
     functions = standin_cuda.graph_functions(machine)
     monkeypatch.setattr(graph, "_driver", lambda: functions)
+    at_exit: list[Callable[[], None]] = []
+    monkeypatch.setattr(device.atexit, "register", at_exit.append)
     device.open_device.cache_clear()
     yield Standin(machine, cuda, trt, standin_cuda.Misuse, tmp_path / "plans")
     gc.collect()
     device.open_device.cache_clear()
+    for function in at_exit:
+        function()
     assert machine.misuses == []
     assert machine.left_over() == {}
     assert list(trt.alive) == []

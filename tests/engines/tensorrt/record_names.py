@@ -37,7 +37,6 @@ CLASSES = (
     "ILogger",
     "INetworkDefinition",
     "IOptimizationProfile",
-    "IParserError",
     "ITensor",
     "ITimingCache",
     "LayerType",
@@ -45,6 +44,7 @@ CLASSES = (
     "MemoryPoolType",
     "NetworkDefinitionCreationFlag",
     "OnnxParser",
+    "ParserError",
     "PreviewFeature",
     "ProfilingVerbosity",
     "QuantizationFlag",
@@ -125,14 +125,19 @@ def _dump(folder: str, package: str) -> None:
 
 
 def _signature(member: Any, name: str) -> list[list[str]] | int | None:
-    """Parameter names of each overload of a function; the number of an enum value; None for anything else."""
+    """Parameter names of each overload of a function, those with a default marked by "="; the number of an enum value;
+    None for anything else."""
     if hasattr(type(member), "__members__"):
         return int(member)
     lines = re.findall(rf"^(?:\d+\. )?{name}\((.*)\) -> ", getattr(member, "__doc__", None) or "", re.M)
     if not callable(member) or not lines:
         return None
     return [
-        [part.split(":")[0].strip() for part in re.split(r", (?=\w+:)", line) if ":" in part]
+        [
+            part.split(":")[0].strip() + "=" * (" = " in part)
+            for part in re.split(r", (?=\w+:)", line)
+            if ":" in part
+        ]
         for line in lines
         if "*args" not in line
     ]

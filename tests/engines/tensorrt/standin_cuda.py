@@ -48,6 +48,7 @@ class Machine:
         self.fail_synchronize = ""
         self.fail_capture = 0
         self.initialised = False
+        self.retained = 0
         self.misuses: list[str] = []
         self.device_memory: dict[int, bytearray] = {}
         self.pinned = 0
@@ -112,6 +113,7 @@ class Machine:
             "streams": len(self.streams),
             "graphs": len(self.graphs),
             "contexts current": len(self.stack),
+            "contexts retained": self.retained,
         }
         return {name: count for name, count in counts.items() if count}
 
@@ -135,6 +137,9 @@ class Context:
     def push(self) -> None:
         self._machine.stack.append(self)
 
+    def detach(self) -> None:
+        self._machine.retained -= 1
+
 
 class Device:
     def __init__(self, machine: Machine, number: int) -> None:
@@ -151,6 +156,7 @@ class Device:
         return self._machine.capability
 
     def retain_primary_context(self) -> Context:
+        self._machine.retained += 1
         return Context(self._machine)
 
 
@@ -201,14 +207,14 @@ class Stream:
     """Work that waits until somebody waits for it."""
 
     def __init__(self, machine: Machine, flags: int = 0) -> None:
-        machine.need_context("Stream()")
         self._machine = machine
-        self.handle = machine.handle()
         self.queued: list[Callable[[], None]] = []
+        machine.need_context("Stream()")
+        self.handle = machine.handle()
         self.recording: list[Callable[[], None]] | None = None
         machine.streams[self.handle] = self
 
-    def put(self, work: Callable[[], None]) -> None:
+    def _put(self, work: Callable[[], None]) -> None:
         (self.queued if self.recording is None else self.recording).append(work)
 
     def synchronize(self) -> Stream:
@@ -229,7 +235,7 @@ class Stream:
     def __del__(self) -> None:
         if self.queued:
             self._machine.misuses.append("a stream went away with work on it")
-        if not self._machine.stack:
+        if hasattr(self, "handle") and not self._machine.stack:
             self._machine.misuses.append("a stream was left to the garbage collector")
 
 
@@ -302,7 +308,7 @@ def driver_module(machine: Machine) -> Any:
                 raise machine.misuse("the host buffer was changed before the copy from it ran")
             machine.memory(int(dest), src.nbytes, "copy to the device")[:] = src.tobytes()
 
-        stream.put(work)
+        stream._put(work)
 
     def memcpy_dtoh_async(dest: Any, src: DeviceAllocation, stream: Stream) -> None:
         machine.need_context("memcpy_dtoh_async()")
@@ -317,7 +323,7 @@ def driver_module(machine: Machine) -> Any:
             block = machine.memory(int(src), dest.nbytes, "copy from the device")
             dest[...] = np.frombuffer(block, np.uint8).reshape(dest.shape)
 
-        stream.put(work)
+        stream._put(work)
 
     module.Device, module.Context, module.Stream = BoundDevice, BoundContext, BoundStream
     module.DeviceAllocation = DeviceAllocation
@@ -369,7 +375,7 @@ def graph_functions(machine: Machine) -> SimpleNamespace:
         target = machine.stream(stream, "cuGraphLaunch")
         machine.launches += 1
         for work in machine.graphs[executable.value]:
-            target.put(work)
+            target._put(work)
         return 0
 
     def destroy(graph: ctypes.c_void_p) -> int:

@@ -108,7 +108,7 @@ class INetworkDefinition:
         raise IndexError(index)
 
 
-class IParserError:
+class ParserError:
     def __init__(self, message: str) -> None:
         self.message = message
 
@@ -167,9 +167,6 @@ class IBuilderConfig:
     def get_preview_feature(self, feature: Any) -> bool:
         return False
 
-    def get_quantization_flag(self, flag: Any) -> bool:
-        return False
-
 
 class Faults:
     """Failures a test asks for, and what was seen on the way.
@@ -207,6 +204,9 @@ def tensorrt_module(machine: Any, names: dict[str, Any]) -> Any:
         Severity = severity
 
     class Logger(BoundILogger):
+        def __init__(self, min_severity: Any = severity.WARNING) -> None:
+            super().__init__()
+
         def log(self, severity: Any, msg: str) -> None:
             print(msg)
 
@@ -264,20 +264,20 @@ def tensorrt_module(machine: Any, names: dict[str, Any]) -> Any:
         def __init__(self, network: INetworkDefinition, logger: Any) -> None:
             need_logger(logger)
             self._network = network
-            self._errors: list[IParserError] = []
+            self._errors: list[ParserError] = []
 
         @property
         def num_errors(self) -> int:
             return len(self._errors)
 
-        def get_error(self, index: int) -> IParserError:
+        def get_error(self, index: int) -> ParserError:
             return self._errors[index]
 
         def parse(self, model: bytes, path: str | None = None) -> bool:
             try:
                 session = _session(bytes(model))
             except Exception as error:
-                self._errors.append(IParserError(str(error).splitlines()[0]))
+                self._errors.append(ParserError(str(error).splitlines()[0]))
                 return False
             self._network.model = bytes(model)
             self._network.inputs = [
@@ -414,7 +414,7 @@ def tensorrt_module(machine: Any, names: dict[str, Any]) -> Any:
                         return False
                 self._settled = dict(self._inputs)
                 addresses, inputs = dict(self._addresses), dict(self._inputs)
-                stream.put(lambda: self._compute(inputs, shapes, addresses))
+                stream._put(lambda: self._compute(inputs, shapes, addresses))
                 return True
 
         def _compute(self, inputs: dict[str, Shape], shapes: dict[str, Shape], at: dict[str, int]) -> None:
@@ -473,7 +473,7 @@ def tensorrt_module(machine: Any, names: dict[str, Any]) -> Any:
         IBuilderConfig,
     ):
         setattr(trt, shared.__name__, shared)
-    trt.IParserError = IParserError
+    trt.ParserError = ParserError
     trt.init_libnvinfer_plugins, trt.nptype = init_libnvinfer_plugins, nptype
     return trt
 
