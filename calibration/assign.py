@@ -14,9 +14,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from calibration.cost import Budget, Cost
 from calibration.errors import CalibrationError, CodebookExhausted, CodeError
 from calibration.exact import EpsilonLike
+from calibration.hide import KeyedRotation
 from calibration.identity_space import IdentitySpace
+from calibration.keys import key_fingerprint
 from calibration.ledger import Ledger, MemoryLedger, new_commitment
 from calibration.ledger_lines import DrawRecord
 from calibration.mechanisms.base import DiscreteMechanism, DrawParameters, Mechanism, VectorMechanism
@@ -43,7 +46,7 @@ class Assignment:
     Attributes:
         stream, track_id: the track.
         index: entry of the codebook.
-        epsilon, delta: what the draw costs.
+        epsilon, delta: what the draw costs; epsilon is None where none is stated (`hide`).
         mechanism: its name.
         replayed: True when a keyed draw was found in the ledger and reused; it was charged then, not now.
         commitment: as in the ledger.
@@ -53,7 +56,7 @@ class Assignment:
     stream: str
     track_id: int
     index: int
-    epsilon: Fraction
+    epsilon: Fraction | None
     delta: float
     mechanism: str
     replayed: bool
@@ -65,11 +68,12 @@ class IdentityAssigner:
     """Draws, holds and releases identities. Thread-safe. Every error it raises means: mask the face.
 
     Args:
-        mechanism: see `calibration.mechanisms`.
+        mechanism: see `calibration.mechanisms`; a `KeyedRotation` hides instead of drawing, and states no epsilon.
         codebook: the people; `calibration.codebook.Codebook` fits.
         ledger: where draws are written; without one they are kept in memory.
         scope: what `budget` is for.
-        budget: the most epsilon the scope may spend; None for no limit (it is still added up).
+        budget, delta_budget: the most epsilon and delta the scope may spend; None for no limit (they are still
+            added up). A mechanism that has a delta needs both or none.
         session: names this run. With a key, the same session name replays the same draws from the same
         ledger.
         key: bytes of a key file, for replayable draws; needs a ledger. None for the system's generator.
@@ -77,18 +81,19 @@ class IdentityAssigner:
 
     def __init__(
         self,
-        mechanism: Mechanism,
+        mechanism: Mechanism | KeyedRotation,
         codebook: IdentityBook,
         *,
         session: str,
         ledger: Ledger | None = None,
         scope: str = "default",
         budget: EpsilonLike | None = None,
+        delta_budget: EpsilonLike | None = None,
         key: bytes | None = None,
     ) -> None:
-        if not isinstance(mechanism, (DiscreteMechanism, VectorMechanism)):
+        if not isinstance(mechanism, (DiscreteMechanism, VectorMechanism, KeyedRotation)):
             raise CalibrationError(f"a mechanism of an unknown kind: {type(mechanism).__name__}")
-        if isinstance(mechanism, VectorMechanism) and mechanism.dimension != codebook.space.dimension:
+        if not isinstance(mechanism, DiscreteMechanism) and mechanism.dimension != codebook.space.dimension:
             raise CodeError(
                 f"`{mechanism.name}` was made for {mechanism.dimension} dimensions,"
                 f" the codebook's identity space has {codebook.space.dimension}"
@@ -97,13 +102,15 @@ class IdentityAssigner:
             raise CalibrationError(
                 "a key needs a ledger: it is where a draw is found again instead of made again"
             )
-        self._mechanism: DiscreteMechanism | VectorMechanism = mechanism
+        self._mechanism: DiscreteMechanism | VectorMechanism | KeyedRotation = mechanism
+        self._cost = Cost() if isinstance(mechanism, KeyedRotation) else mechanism.cost
         self._codebook = codebook
         self._ledger = ledger if ledger is not None else MemoryLedger()
         self._scope = scope
-        self._budget = None if budget is None else _as_budget(budget)
+        self._budget = _checked_budget(mechanism, budget, delta_budget)
         self._session = session
         self._key = key
+        self._fingerprint = _fingerprint(mechanism, key)
         self._live: dict[tuple[str, int], Assignment] = {}
         self._mutex = threading.Lock()
 
@@ -125,9 +132,7 @@ class IdentityAssigner:
 
     def can_afford_draw(self) -> bool:
         """Whether the budget has room for a draw: if not, there is no reason to compute an embedding."""
-        if self._budget is None:
-            return True
-        return self._ledger.spent(self._scope) + self._mechanism.epsilon <= self._budget
+        return self._budget.allows(self._ledger.spent_cost(self._scope) + self._cost)
 
     def assign(self, stream: str, track_id: int, code_unit: npt.NDArray[np.floating] | None) -> Assignment:
         """The identity of a track: the one it holds, else a new draw.
@@ -177,12 +182,15 @@ class IdentityAssigner:
         if replayed is not None:
             return replayed
         available = self._available()
-        with self._ledger.reserve(self._scope, mechanism.epsilon, self._budget) as reservation:
+        with self._ledger.reserve(self._scope, self._cost, self._budget) as reservation:
             index, parameters = self._draw(available, code_unit, self._random(label, "draw"))
             opening = self._random(label, "commitment").token_bytes(32)
             commitment = new_commitment(index, opening)
+            delta = float(self._cost.delta)
             reservation.commit(
-                DrawRecord(self._scope, label, mechanism.delta, len(available), parameters, commitment)
+                DrawRecord(
+                    self._scope, label, delta, len(available), parameters, commitment, self._fingerprint
+                )
             )
         return self._assignment(label, index, commitment, opening, replayed=False)
 
@@ -190,7 +198,7 @@ class IdentityAssigner:
         self, available: IndexArray, code_unit: npt.NDArray[np.floating] | None, random: RandomSource
     ) -> tuple[int, DrawParameters | None]:
         mechanism = self._mechanism
-        if not mechanism.needs_code and isinstance(mechanism, DiscreteMechanism):
+        if isinstance(mechanism, DiscreteMechanism) and not mechanism.needs_code:
             return int(mechanism.draw(available.tolist(), random)), mechanism.parameters(len(available))
         if code_unit is None:
             raise CodeError(f"`{mechanism.name}` needs the track's identity code and was given none")
@@ -199,8 +207,9 @@ class IdentityAssigner:
         if isinstance(mechanism, DiscreteMechanism):
             ranked = space.rank(direction, available).tolist()
             return int(mechanism.draw(ranked, random)), mechanism.parameters(len(available))
-        noised = mechanism.draw(direction, random)
-        return int(space.rank(noised, available)[0]), None
+        if isinstance(mechanism, KeyedRotation):
+            return int(space.rank(mechanism.hide(direction), available)[0]), None
+        return int(space.rank(mechanism.draw(direction, random), available)[0]), None
 
     def _available(self) -> IndexArray:
         free = np.ones(self._codebook.size, dtype=bool)
@@ -241,7 +250,7 @@ class IdentityAssigner:
             track_id=label.track_id,
             index=index,
             epsilon=self._mechanism.epsilon,
-            delta=self._mechanism.delta,
+            delta=float(self._cost.delta),
             mechanism=self._mechanism.name,
             replayed=replayed,
             commitment=commitment,
@@ -249,12 +258,21 @@ class IdentityAssigner:
         )
 
 
-def _as_budget(value: EpsilonLike) -> Fraction:
-    """A budget is a sum of epsilons, so it may be larger than any one of them."""
-    try:
-        budget = value if isinstance(value, Fraction) else Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
-        raise CalibrationError(f"a budget must be a number, got {value!r}") from None
-    if budget < 0:
-        raise CalibrationError(f"a budget cannot be negative, got {value}")
+def _checked_budget(
+    mechanism: Mechanism | KeyedRotation, epsilon: EpsilonLike | None, delta: EpsilonLike | None
+) -> Budget:
+    """Raises CalibrationError when the budget would not limit what the mechanism spends."""
+    budget = Budget.of(epsilon, delta)
+    if budget == Budget():
+        return budget
+    if isinstance(mechanism, KeyedRotation):
+        raise CalibrationError(f"`{mechanism.name}` has no epsilon: a budget would limit nothing")
+    if mechanism.delta and None in (budget.epsilon, budget.delta):
+        raise CalibrationError(f"`{mechanism.name}` spends epsilon and delta: its budget needs both")
     return budget
+
+
+def _fingerprint(mechanism: Mechanism | KeyedRotation, key: bytes | None) -> str | None:
+    if isinstance(mechanism, KeyedRotation):
+        return mechanism.fingerprint
+    return None if key is None else key_fingerprint(key)

@@ -25,10 +25,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from calibration.cost import Budget, Cost
 from calibration.errors import BudgetExhausted, LedgerError
-from calibration.exact import epsilon_text
 from calibration.ledger_lines import GENESIS, Chain, DrawRecord, StoredDraw, parse_line
 from calibration.randomness import DrawLabel
+
+NO_BUDGET = Budget()
 
 _LOCK_TIMEOUT_SECONDS = 10.0
 _LOCK_POLL_SECONDS = 0.005
@@ -55,9 +57,9 @@ class Ledger(ABC):
 
     @abstractmethod
     def reserve(
-        self, scope: str, epsilon: Fraction, budget: Fraction | None = None
+        self, scope: str, cost: Cost, budget: Budget = NO_BUDGET
     ) -> AbstractContextManager[Reservation]:
-        """Checks that `epsilon` fits into `budget` of `scope`, and holds that room while the context is open.
+        """Checks that `cost` fits into `budget` of `scope`, and holds that room while the context is open.
 
         Raises BudgetExhausted when it does not fit, LedgerError when the ledger cannot be read or is damaged.
         """
@@ -67,8 +69,12 @@ class Ledger(ABC):
         """Earlier draws under the same label, oldest first."""
 
     @abstractmethod
+    def spent_cost(self, scope: str) -> Cost:
+        """Sums of epsilon and delta of the scope so far."""
+
     def spent(self, scope: str) -> Fraction:
         """Sum of epsilon of the scope so far."""
+        return self.spent_cost(scope).epsilon
 
     @property
     @abstractmethod
@@ -85,9 +91,9 @@ class MemoryLedger(Ledger):
         self._mutex = threading.Lock()
 
     @contextmanager
-    def reserve(self, scope: str, epsilon: Fraction, budget: Fraction | None = None) -> Iterator[Reservation]:
+    def reserve(self, scope: str, cost: Cost, budget: Budget = NO_BUDGET) -> Iterator[Reservation]:
         with self._mutex:
-            _check_budget(self._chain, scope, epsilon, budget)
+            _check_budget(self._chain, scope, cost, budget)
             yield Reservation(self._append)
 
     def _append(self, record: DrawRecord) -> None:
@@ -99,7 +105,7 @@ class MemoryLedger(Ledger):
         with self._mutex:
             return _matching(self._lines, label)
 
-    def spent(self, scope: str) -> Fraction:
+    def spent_cost(self, scope: str) -> Cost:
         with self._mutex:
             return self._chain.spent(scope)
 
@@ -134,10 +140,10 @@ class FileLedger(Ledger):
         self._inode = -1
 
     @contextmanager
-    def reserve(self, scope: str, epsilon: Fraction, budget: Fraction | None = None) -> Iterator[Reservation]:
+    def reserve(self, scope: str, cost: Cost, budget: Budget = NO_BUDGET) -> Iterator[Reservation]:
         with self._mutex, self._locked() as descriptor:
             self._catch_up(descriptor)
-            _check_budget(self._chain, scope, epsilon, budget)
+            _check_budget(self._chain, scope, cost, budget)
             yield Reservation(lambda record: self._append(descriptor, record))
 
     def stored_draws(self, label: DrawLabel) -> list[StoredDraw]:
@@ -147,7 +153,7 @@ class FileLedger(Ledger):
                 file.seek(0)
                 return _matching((line.rstrip(b"\n") for line in file), label)
 
-    def spent(self, scope: str) -> Fraction:
+    def spent_cost(self, scope: str) -> Cost:
         with self._mutex, self._locked() as descriptor:
             self._catch_up(descriptor)
             return self._chain.spent(scope)
@@ -203,12 +209,20 @@ class FileLedger(Ledger):
 
 @dataclass(frozen=True)
 class ScopeSum:
-    """What one scope has spent."""
+    """What one scope has spent.
+
+    Attributes:
+        draws: lines of the scope, the hidden ones included.
+        hidden: tracks that were hidden under a key, which no epsilon covers.
+        keyed: draws that can be replayed by a key; their epsilon holds against those who do not have it.
+    """
 
     scope: str
     draws: int
     epsilon: Fraction
-    delta: float
+    delta: Fraction
+    hidden: int = 0
+    keyed: int = 0
 
 
 @dataclass(frozen=True)
@@ -253,7 +267,14 @@ def verify_ledger(path: Path | str, *, noted_head: str | None = None) -> LedgerS
     elif behind:
         note = "the head file is one line behind: the last writer was stopped just after its line"
     sums = tuple(
-        ScopeSum(scope, draws, chain.spent(scope), chain.delta(scope))
+        ScopeSum(
+            scope,
+            draws,
+            chain.spent(scope).epsilon,
+            chain.spent(scope).delta,
+            chain.hidden.get(scope, 0),
+            chain.keyed.get(scope, 0),
+        )
         for scope, draws in sorted(chain.draws.items())
     )
     return LedgerSummary(lines=chain.sequence, head=chain.head, scopes=sums, note=note)
@@ -266,14 +287,12 @@ def new_commitment(index: int, nonce: bytes) -> str:
     return hashlib.sha256(b"veilstream index commitment 1\x00" + nonce + index.to_bytes(8, "big")).hexdigest()
 
 
-def _check_budget(chain: Chain, scope: str, epsilon: Fraction, budget: Fraction | None) -> None:
-    if budget is None:
-        return
+def _check_budget(chain: Chain, scope: str, cost: Cost, budget: Budget) -> None:
     spent = chain.spent(scope)
-    if spent + epsilon > budget:
+    if not budget.allows(spent + cost):
         raise BudgetExhausted(
-            f"the budget of scope '{scope}' is spent: {epsilon_text(spent)} of {epsilon_text(budget)} used,"
-            f" {epsilon_text(epsilon)} asked for; the face is masked"
+            f"the budget of scope '{scope}' is spent: {spent} of {budget} used, {cost} asked for;"
+            " the face is masked"
         )
 
 

@@ -6,12 +6,13 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from fractions import Fraction
 from typing import Any
 
+from calibration.cost import Cost, exact
 from calibration.errors import CalibrationError, LedgerError
 from calibration.exact import as_epsilon, epsilon_text
-from calibration.mechanisms import CodebookMechanism, UniformMechanism
+from calibration.hide import HIDE
+from calibration.mechanisms import MECHANISM_NAMES, CodebookMechanism, GaussianMechanism, UniformMechanism
 from calibration.mechanisms.base import DrawParameters
 from calibration.randomness import DrawLabel
 
@@ -30,6 +31,7 @@ class DrawRecord:
         available: K, the entries that could be drawn.
         parameters: A, B, K, m of an integer-exact mechanism; None for a continuous one.
         commitment: see `calibration.ledger.new_commitment`.
+        key: fingerprint of the key that the draw can be replayed with, or that the code was rotated by; None without.
     """
 
     scope: str
@@ -38,6 +40,12 @@ class DrawRecord:
     available: int
     parameters: DrawParameters | None
     commitment: str
+    key: str | None = None
+
+    @property
+    def cost(self) -> Cost:
+        """What it takes from a budget: nothing where no epsilon is stated."""
+        return Cost() if self.label.epsilon is None else Cost(self.label.epsilon, exact(self.delta))
 
 
 @dataclass(frozen=True)
@@ -58,14 +66,12 @@ class Chain:
     sequence: int = 0
     head: str = GENESIS
     draws: dict[str, int] = field(default_factory=dict)
-    _spent: dict[str, Fraction] = field(default_factory=dict)
-    _delta: dict[str, float] = field(default_factory=dict)
+    hidden: dict[str, int] = field(default_factory=dict)
+    keyed: dict[str, int] = field(default_factory=dict)
+    _spent: dict[str, Cost] = field(default_factory=dict)
 
-    def spent(self, scope: str) -> Fraction:
-        return self._spent.get(scope, Fraction(0))
-
-    def delta(self, scope: str) -> float:
-        return self._delta.get(scope, 0.0)
+    def spent(self, scope: str) -> Cost:
+        return self._spent.get(scope, Cost())
 
     def next_line(self, record: DrawRecord) -> bytes:
         """The line (without line end) that `record` becomes behind the present head."""
@@ -79,7 +85,7 @@ class Chain:
             "session": label.session,
             "track": label.track_id,
             "mechanism": label.mechanism,
-            "epsilon": epsilon_text(label.epsilon),
+            "epsilon": None if label.epsilon is None else epsilon_text(label.epsilon),
             "delta": record.delta,
             # As text: they exceed what other JSON readers hold exactly.
             "A": str(parameters.weight_inside) if parameters else None,
@@ -88,6 +94,7 @@ class Chain:
             "m": parameters.nearest if parameters else None,
             "codebook": label.codebook_sha256,
             "commitment": record.commitment,
+            "key": record.key,
             "previous": self.head,
         }
         fields["hash"] = _hash_of(fields)
@@ -109,8 +116,11 @@ class Chain:
         scope = draw.record.scope
         self.sequence, self.head = number, draw.hash
         self.draws[scope] = self.draws.get(scope, 0) + 1
-        self._spent[scope] = self.spent(scope) + draw.record.label.epsilon
-        self._delta[scope] = self.delta(scope) + draw.record.delta
+        self._spent[scope] = self.spent(scope) + draw.record.cost
+        if draw.record.label.epsilon is None:
+            self.hidden[scope] = self.hidden.get(scope, 0) + 1
+        elif draw.record.key is not None:
+            self.keyed[scope] = self.keyed.get(scope, 0) + 1
         return draw
 
 
@@ -139,7 +149,7 @@ def _from_fields(fields: dict[str, Any], stated_hash: str) -> StoredDraw:
         track_id=int(fields["track"]),
         codebook_sha256=str(fields["codebook"]),
         mechanism=str(fields["mechanism"]),
-        epsilon=as_epsilon(fields["epsilon"]),
+        epsilon=None if fields["epsilon"] is None else as_epsilon(fields["epsilon"]),
     )
     available = int(fields["K"])
     parameters = None
@@ -152,6 +162,7 @@ def _from_fields(fields: dict[str, Any], stated_hash: str) -> StoredDraw:
         available=available,
         parameters=parameters,
         commitment=str(fields["commitment"]),
+        key=None if fields.get("key") is None else str(fields["key"]),
     )
     return StoredDraw(
         record=record,
@@ -163,18 +174,30 @@ def _from_fields(fields: dict[str, Any], stated_hash: str) -> StoredDraw:
 
 
 def _check_numbers(record: DrawRecord) -> None:
-    """A, B and m must be those of this epsilon and K: a line cannot claim less than it drew."""
+    """Epsilon, delta, A, B and m must be those of the mechanism: a line cannot claim less than it drew."""
     label = record.label
-    if label.mechanism == CodebookMechanism.name:
-        expected = CodebookMechanism(label.epsilon).parameters(record.available)
-    elif label.mechanism == UniformMechanism.name:
-        expected = UniformMechanism().parameters(record.available)
-        if label.epsilon != 0:
-            raise LedgerError(f"`uniform` has epsilon 0, the line states {epsilon_text(label.epsilon)}")
-    else:
-        return
-    if record.parameters != expected:
+    if label.mechanism not in (*MECHANISM_NAMES, HIDE):
+        raise LedgerError(f"it names no mechanism of this program: {label.mechanism!r}")
+    if (label.epsilon is None) != (label.mechanism == HIDE):
+        raise LedgerError(
+            f"`{label.mechanism}` " + ("has no epsilon" if label.mechanism == HIDE else "has one")
+        )
+    if label.mechanism == HIDE and record.key is None:
+        raise LedgerError(f"`{HIDE}` needs a key, the line names none")
+    if label.mechanism == UniformMechanism.name and label.epsilon != 0:
+        raise LedgerError(f"`uniform` has epsilon 0, the line states {label.epsilon}")
+    if (0.0 < record.delta < 1.0) != (label.mechanism == GaussianMechanism.name):
+        raise LedgerError(f"its delta {record.delta} is none of `{label.mechanism}`")
+    if record.parameters != _expected_parameters(record):
         raise LedgerError(f"its A, B and m are not those of `{label.mechanism}` at its epsilon and K")
+
+
+def _expected_parameters(record: DrawRecord) -> DrawParameters | None:
+    if record.label.mechanism == UniformMechanism.name:
+        return UniformMechanism().parameters(record.available)
+    if record.label.mechanism == CodebookMechanism.name and record.label.epsilon is not None:
+        return CodebookMechanism(record.label.epsilon).parameters(record.available)
+    return None
 
 
 def _canonical(fields: dict[str, Any]) -> bytes:

@@ -88,7 +88,7 @@ class DrawLabel:
         track_id: the track within the stream.
         codebook_sha256: hex digest of the codebook file.
         mechanism: name of the mechanism.
-        epsilon: the epsilon asked for.
+        epsilon: the epsilon asked for; None where there is none (`hide`).
     """
 
     stream: str
@@ -96,7 +96,7 @@ class DrawLabel:
     track_id: int
     codebook_sha256: str
     mechanism: str
-    epsilon: Fraction
+    epsilon: Fraction | None
 
     def __post_init__(self) -> None:
         if _CREDENTIALS.search(self.stream):
@@ -106,7 +106,8 @@ class DrawLabel:
         """Unambiguous bytes: every field behind its length, so no two labels read the same."""
         fields = (
             "veilstream/1", purpose, self.stream, self.session, str(self.track_id),
-            self.codebook_sha256, self.mechanism, epsilon_text(self.epsilon),
+            self.codebook_sha256, self.mechanism,
+            "none" if self.epsilon is None else epsilon_text(self.epsilon),
         )  # fmt: skip
         parts = [field.encode("utf-8", "surrogatepass") for field in fields]
         return b"".join(len(part).to_bytes(8, "big") + part for part in parts)

@@ -22,7 +22,7 @@ from streamer.pipeline import Pipeline, ProgressCallback, StageSeconds
 from streamer.planes import analysis_picture
 from streamer.render.compositor import Compositor
 from streamer.report import REPORT_FORMAT, JobRecorder, sha256_of_file
-from streamer.settings import AnonymizeSettings
+from streamer.settings import EPSILON_OPTIONS, AnonymizeSettings, Mode
 from streamer.sink import SYNTHETIC_MARK, open_sink
 from streamer.source import IMAGE_SUFFIXES, VideoSource, open_source
 from streamer.toolkit import Toolkit
@@ -39,6 +39,7 @@ class JobResult:
         masked_frames: frames masked whole because something failed.
         mot_lines: boxes in the MOTChallenge text format.
         tracks: one entry per track, without biometric data.
+        epsilon_total: what was spent; None where faces were hidden under a key, which no epsilon covers.
     """
 
     input_path: Path
@@ -47,7 +48,7 @@ class JobResult:
     seconds: float = 0.0
     coverage: dict[str, Any] = field(default_factory=dict)
     tracks: list[dict[str, Any]] = field(default_factory=list)
-    epsilon_total: float = 0.0
+    epsilon_total: float | None = 0.0
     stage_seconds: StageSeconds = field(default_factory=StageSeconds)
     notices: list[str] = field(default_factory=list)
     input_sha256: str = ""
@@ -86,7 +87,9 @@ class JobResult:
             f"{coverage['frames']} frames at {rate:.1f}/s",
             f"{coverage['tracks']} tracks",
             f"{coverage['faces']} faces ({coverage['faces_synthetic']} synthetic)",
-            f"epsilon {self.epsilon_total:g} in sum",
+            "hidden under a key, no epsilon"
+            if self.epsilon_total is None
+            else f"epsilon {self.epsilon_total:g} in sum",
         ]
         if self.masked_frames:
             parts.append(f"{self.masked_frames} frames masked whole")
@@ -124,10 +127,15 @@ class JobRunner:
             "format": REPORT_FORMAT,
             "tool": f"veilstream {importlib.metadata.version('veilstream')}",
             "settings": self._settings.model_dump(
-                mode="json", exclude={"privacy": {"key_file", "ledger", "codebook"}, "decoder": True}
+                mode="json", exclude={"privacy": self._unreported(), "decoder": True}
             ),
             **self._toolkit.describe(),
         }
+
+    def _unreported(self) -> set[str]:
+        """Privacy settings that stay out of the report: paths, and an epsilon where none is promised."""
+        paths = {"key_file", "ledger", "codebook"}
+        return paths | set(EPSILON_OPTIONS) if self._settings.privacy.mode is Mode.HIDE else paths
 
     def run(
         self,
@@ -207,6 +215,8 @@ class JobRunner:
         result.coverage = recorder.coverage()
         result.mot_lines = recorder.mot_lines()
         _account(result, recorder, keeper)
+        if keeper is not None and self._settings.privacy.mode is Mode.HIDE:
+            result.epsilon_total = None
 
     def _depth_frames(self, source: VideoSource) -> int:
         rate = float(source.stream_info.frame_rate or DEFAULT_FRAMES_PER_SECOND)
@@ -301,4 +311,6 @@ def _account(result: JobResult, recorder: JobRecorder, keeper: IdentityKeeper | 
     result.tracks = [
         track.as_json(assignments.get(track_id)) for track_id, track in sorted(recorder.tracks.items())
     ]
-    result.epsilon_total = float(sum(a.epsilon for a in assignments.values() if not a.replayed))
+    result.epsilon_total = float(
+        sum(a.epsilon for a in assignments.values() if a.epsilon is not None and not a.replayed)
+    )

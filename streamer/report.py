@@ -47,7 +47,9 @@ class TrackRecord:
             "synthetic_frames": self.synthetic_frames,
             "fallback_frames": dict(sorted(self.fallback_frames.items())),
             "sources": dict(sorted(self.sources.items())),
-            "epsilon": None if assignment is None else float(assignment.epsilon),
+            "epsilon": None
+            if assignment is None or assignment.epsilon is None
+            else float(assignment.epsilon),
             "boxes_frame_xyxy_px": [[b[0], *(round(v) for v in b[1:5])] for b in self.boxes],
         }
 

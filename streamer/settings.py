@@ -20,11 +20,22 @@ class ReplaceWith(str, Enum):
     BLUR = "blur"
 
 
+class Mode(str, Enum):
+    """What the synthetic person has to do with the real one."""
+
+    ANONYMIZE = "anonymize"
+    HIDE = "hide"
+
+
 class MechanismName(str, Enum):
     """Mechanisms that choose a synthetic person from the codebook."""
 
     UNIFORM = "uniform"
     CODEBOOK = "codebook"
+    PRIVUNIT = "privunit"
+    LAPLACE = "laplace"
+    GAUSSIAN = "gaussian"
+    VMF = "vmf"
 
 
 class DetectorName(str, Enum):
@@ -36,29 +47,58 @@ class DetectorName(str, Enum):
     RETINA_FACE_PACKAGE = "retina-face-package"
 
 
+# What says nothing in mode `hide`.
+EPSILON_OPTIONS = ("mechanism", "epsilon", "delta", "budget", "delta_budget")
+
+
 class PrivacySettings(BaseModel):
     """How the identity of a track is drawn and accounted for.
 
     Attributes:
-        mechanism: `codebook` draws near the track's own code with a bounded preference; `uniform` ignores the face.
+        mode: `anonymize` draws under epsilon; `hide` rotates the code by a key instead, has no epsilon and is keyed
+            pseudonymisation: who holds the key can match.
+        mechanism: `codebook` draws near the track's own code with a bounded preference; `uniform` ignores the face;
+            the others, for comparison, disturb the code and take the nearest person.
         epsilon: privacy parameter of one track's draw (natural logarithm of the largest likelihood ratio).
+        delta: of the mechanism `gaussian`; the others have none.
         allow_large_epsilon: accept an epsilon above 8, whose statement is empty in practice.
-        key_file: makes the draws replayable for whoever holds the key; the claim is then computational.
+        key_file: makes the draws replayable for whoever holds the key; the claim is then computational. With `hide`,
+            the key of the rotation.
         ledger: file that takes one line per draw; None keeps the ledger in memory for the report alone.
-        scope: name under which epsilon is summed in the ledger.
+        scope: name under which epsilon is summed in the ledger. With `hide`, the purpose: another scope is another
+            rotation under the same key.
         budget: largest sum of epsilon in the scope; faces are masked once it is spent. None sets no limit.
+        delta_budget: the same for delta; with `gaussian` both are needed, or none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    mode: Mode = Mode.ANONYMIZE
     mechanism: MechanismName = MechanismName.CODEBOOK
     epsilon: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    delta: float = Field(default=1e-6, gt=0.0, lt=1.0)
     allow_large_epsilon: bool = False
     key_file: Path | None = None
     ledger: Path | None = None
     scope: str = Field(default="default", min_length=1, max_length=200)
     budget: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+    delta_budget: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     codebook: Path | None = None
+
+    @model_validator(mode="after")
+    def _hide_states_no_epsilon(self) -> PrivacySettings:
+        if self.mode is Mode.HIDE:
+            if self.key_file is None:
+                raise ValueError("mode hide needs a key_file; make one with `veilstream key new`")
+            if needless := sorted(name for name in EPSILON_OPTIONS if name in self.model_fields_set):
+                raise ValueError(f"mode hide has no epsilon: take out {', '.join(needless)}")
+        return self
+
+    @model_validator(mode="after")
+    def _budget_limits_what_is_spent(self) -> PrivacySettings:
+        if self.mechanism is MechanismName.GAUSSIAN and (self.budget is None) != (self.delta_budget is None):
+            raise ValueError("gaussian spends epsilon and delta: give budget and delta_budget, or neither")
+        return self
 
 
 class AnalysisSettings(BaseModel):

@@ -15,10 +15,12 @@ import numpy as np
 
 from calibration.assign import IdentityAssigner
 from calibration.bounds import bound_row, check_epsilon
+from calibration.claims import HIDDEN, WITH_DELTA, claim_of
 from calibration.codebook import Codebook
+from calibration.hide import KeyedRotation
 from calibration.keys import load_key
 from calibration.ledger import FileLedger, Ledger, MemoryLedger
-from calibration.mechanisms import CodebookMechanism, DiscreteMechanism, UniformMechanism
+from calibration.mechanisms import Mechanism, create_mechanism
 from engines.backends import BackendName, choose_backend, open_engine
 from engines.contract import Engine, EngineInfo
 from engines.decoder import FaceDecoder
@@ -34,7 +36,7 @@ from streamer.frame import UInt8Array
 from streamer.identity import IdentityKeeper
 from streamer.render.lids import LidReader
 from streamer.render.renderer import SyntheticRenderer
-from streamer.settings import AnonymizeSettings, DetectorName, MechanismName, PrivacySettings, ReplaceWith
+from streamer.settings import AnonymizeSettings, DetectorName, Mode, PrivacySettings, ReplaceWith
 
 # What a second detector is asked for when it is to deny a face: it should say yes easily.
 SECOND_LOOK_THRESHOLD = 0.3
@@ -51,7 +53,7 @@ class SyntheticTools:
     decoder: FaceDecoder
     encoder: IdentityEncoder | None
     codebook: Codebook
-    mechanism: DiscreteMechanism
+    mechanism: Mechanism | KeyedRotation
 
     def renderer(self, keeper: IdentityKeeper) -> SyntheticRenderer:
         """A renderer with tracks of its own."""
@@ -121,6 +123,7 @@ class Toolkit:
             ledger=self.ledger,
             scope=privacy.scope,
             budget=privacy.budget,
+            delta_budget=privacy.delta_budget,
             key=self._key,
         )
         keeper = IdentityKeeper(
@@ -138,16 +141,19 @@ class Toolkit:
         described: dict[str, Any] = {"models": self._infos}
         if self.synthetic is not None:
             mechanism = self.synthetic.mechanism
-            row = bound_row(float(mechanism.epsilon))
+            spent = self.ledger.spent_cost(self.settings.privacy.scope)
             described["privacy"] = {
+                "mode": self.settings.privacy.mode.value,
+                "claim": claim_of(mechanism, keyed=self._key is not None),
                 "mechanism": mechanism.describe(),
                 "unit": "one track",
                 "scope": self.settings.privacy.scope,
-                "epsilon_spent_in_scope": float(self.ledger.spent(self.settings.privacy.scope)),
+                "epsilon_spent_in_scope": float(spent.epsilon),
+                "delta_spent_in_scope": float(spent.delta),
                 "ledger_head": self.ledger.head,
                 "codebook_sha256": self.synthetic.codebook.sha256,
                 "codebook_size": self.synthetic.codebook.size,
-                "bounds": {name: getattr(row, name) for name in row.__dataclass_fields__},
+                "bounds": None if isinstance(mechanism, KeyedRotation) else _bounds(mechanism),
             }
         return described
 
@@ -173,15 +179,9 @@ class Toolkit:
         return detector_on(engine, name.value, score_threshold=score_threshold)
 
     def _open_synthetic(self, privacy: PrivacySettings) -> SyntheticTools:
-        warning = check_epsilon(privacy.epsilon, privacy.allow_large_epsilon)
-        if warning is not None:
-            self.warnings.append(warning)
-        if privacy.mechanism is MechanismName.UNIFORM:
-            mechanism: DiscreteMechanism = UniformMechanism()
-        else:
-            mechanism = CodebookMechanism(str(privacy.epsilon))
         codebook = self._open_codebook(privacy.codebook)
-        if privacy.key_file is not None:
+        mechanism = self._open_mechanism(privacy, codebook.space.dimension)
+        if privacy.key_file is not None and privacy.mode is not Mode.HIDE:
             if privacy.ledger is None:
                 raise SettingsError(
                     "key-file: replayable draws need a ledger file to replay from; give --ledger"
@@ -198,6 +198,20 @@ class Toolkit:
             codebook,
             mechanism,
         )
+
+    def _open_mechanism(self, privacy: PrivacySettings, dimension: int) -> Mechanism | KeyedRotation:
+        if privacy.mode is Mode.HIDE:
+            assert privacy.key_file is not None
+            self.warnings.append(HIDDEN)
+            return KeyedRotation(load_key(privacy.key_file), dimension, privacy.scope)
+        if warning := check_epsilon(privacy.epsilon, privacy.allow_large_epsilon):
+            self.warnings.append(warning)
+        mechanism = create_mechanism(
+            privacy.mechanism.value, str(privacy.epsilon), dimension=dimension, delta=privacy.delta
+        )
+        if mechanism.delta:
+            self.warnings.append(WITH_DELTA)
+        return mechanism
 
     def _open_codebook(self, path: Path | None) -> Codebook:
         if path is not None:
@@ -254,6 +268,11 @@ class Toolkit:
 def _shipped_codebook() -> Codebook:
     """Read once: it never changes, and every camera of a gateway draws from it."""
     return Codebook.load(model_path("codebook-v1"), expected_sha256=entry("codebook-v1").sha256)
+
+
+def _bounds(mechanism: Mechanism) -> dict[str, float]:
+    row = bound_row(float(mechanism.epsilon), delta=mechanism.delta)
+    return {name: getattr(row, name) for name in row.__dataclass_fields__}
 
 
 def _detect_tiled(detector: FaceDetector, picture_rgb_u8: UInt8Array) -> list[Detection]:

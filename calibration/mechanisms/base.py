@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from calibration.bounds import BoundRow, bound_row
+from calibration.cost import Cost, exact
 from calibration.errors import CodeError
 from calibration.exact import EpsilonLike, as_epsilon, epsilon_text
 from calibration.randomness import Float64Array, RandomSource
@@ -61,6 +62,11 @@ class Mechanism(ABC):
 
     def __init__(self, epsilon: EpsilonLike) -> None:
         self.epsilon: Fraction = as_epsilon(epsilon)
+
+    @property
+    def cost(self) -> Cost:
+        """What one draw takes from a budget."""
+        return Cost(self.epsilon, exact(self.delta))
 
     def bound_table(self, fars: Sequence[float] = (1e-3, 1e-2), people: int = 1000) -> list[BoundRow]:
         """What the stated epsilon bounds, per false-acceptance rate."""

@@ -12,6 +12,7 @@ from calibration.mechanisms.base import VectorMechanism
 from calibration.randomness import Float64Array, RandomSource, standard_normals
 from calibration.special import normal_below
 
+DEFAULT_DELTA = 1e-6
 SENSITIVITY = 2.0
 """Largest L2 distance of two unit vectors."""
 
@@ -27,7 +28,7 @@ class GaussianMechanism(VectorMechanism):
 
     name = "gaussian"
 
-    def __init__(self, epsilon: EpsilonLike, dimension: int, delta: float = 1e-6) -> None:
+    def __init__(self, epsilon: EpsilonLike, dimension: int, delta: float = DEFAULT_DELTA) -> None:
         super().__init__(epsilon, dimension)
         if not 0.0 < delta < 1.0:
             raise EpsilonError(f"delta must lie between 0 and 1, got {delta}")

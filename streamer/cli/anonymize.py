@@ -25,6 +25,7 @@ from streamer.settings import (
     HardwareDecoding,
     HardwareEncoding,
     MechanismName,
+    Mode,
     ReplaceWith,
     make_settings,
 )
@@ -37,16 +38,30 @@ def anonymize(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Output file; a folder when there are several inputs.")
     ],
-    epsilon: Annotated[
-        float,
+    mode: Annotated[
+        Mode,
         typer.Option(
-            help="Privacy parameter of the identity drawn for each track.", rich_help_panel="Privacy"
+            help="anonymize: drawn under epsilon. hide: bound to the real identity by --key-file, no epsilon.",
+            rich_help_panel="Privacy",
         ),
-    ] = 1.0,
+    ] = Mode.ANONYMIZE,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(
+            help="Privacy parameter of the identity drawn for each track.  [default: 1.0]",
+            rich_help_panel="Privacy",
+        ),
+    ] = None,
     mechanism: Annotated[
-        MechanismName,
-        typer.Option(help="How a track's synthetic person is drawn.", rich_help_panel="Privacy"),
-    ] = MechanismName.CODEBOOK,
+        MechanismName | None,
+        typer.Option(
+            help="How a track's synthetic person is drawn.  [default: codebook]", rich_help_panel="Privacy"
+        ),
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(help="Of the mechanism gaussian.  [default: 1e-6]", rich_help_panel="Privacy"),
+    ] = None,
     allow_large_epsilon: Annotated[
         bool,
         typer.Option(
@@ -54,7 +69,8 @@ def anonymize(
         ),
     ] = False,
     key_file: Annotated[
-        Path | None, typer.Option(help="Key that makes the draws replayable.", rich_help_panel="Privacy")
+        Path | None,
+        typer.Option(help="Key that makes the draws replayable, or hides.", rich_help_panel="Privacy"),
     ] = None,
     ledger: Annotated[
         Path | None, typer.Option(help="Ledger file that takes one line per draw.", rich_help_panel="Privacy")
@@ -64,6 +80,9 @@ def anonymize(
     ] = "default",
     budget: Annotated[
         float | None, typer.Option(help="Largest sum of epsilon in the scope.", rich_help_panel="Privacy")
+    ] = None,
+    delta_budget: Annotated[
+        float | None, typer.Option(help="Largest sum of delta in the scope.", rich_help_panel="Privacy")
     ] = None,
     codebook: Annotated[
         Path | None, typer.Option(help="Another codebook of synthetic people.", rich_help_panel="Privacy")
@@ -140,13 +159,14 @@ def anonymize(
     settings = make_settings(
         replace_with=replace_with,
         privacy={
-            "mechanism": mechanism,
-            "epsilon": epsilon,
+            "mode": mode,
+            **_given(
+                mechanism=mechanism, epsilon=epsilon, delta=delta, budget=budget, delta_budget=delta_budget
+            ),
             "allow_large_epsilon": allow_large_epsilon,
             "key_file": key_file,
             "ledger": ledger or ready_ledger_path(),
             "scope": scope,
-            "budget": budget,
             "codebook": codebook,
         },
         analysis={
@@ -168,6 +188,11 @@ def anonymize(
     tasks = plan_tasks(inputs, output)
     batch = _Batch(settings, tasks, report, boxes, overwrite=overwrite, resume=resume, quiet=quiet)
     raise typer.Exit(batch.run())
+
+
+def _given(**values: object) -> dict[str, object]:
+    """The options that were given; for the others the settings have defaults."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 class _Batch:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from calibration.claims import HIDDEN, KEYED
 from calibration.keys import key_fingerprint, load_key, new_key_file, rotate_key_file
 from calibration.ledger import verify_ledger
 from streamer.cli.places import default_ledger_path
@@ -33,11 +34,18 @@ def verify(
 
 @ledger_app.command("sum")
 def add_up(path: LedgerPath = None) -> None:
-    """Epsilon per scope."""
-    table = Table("scope", "draws", "epsilon in sum", box=None)
-    for scope in verify_ledger(path or default_ledger_path()).scopes:
-        table.add_row(scope.scope, str(scope.draws), f"{float(scope.epsilon):g}")
-    Console().print(table)
+    """Epsilon and delta per scope, and what no epsilon covers."""
+    scopes = verify_ledger(path or default_ledger_path()).scopes
+    table = Table("scope", "draws", "epsilon in sum", "delta in sum", "keyed", "hidden", box=None)
+    for scope in scopes:
+        sums = (f"{float(scope.epsilon):g}", f"{float(scope.delta):g}")
+        table.add_row(scope.scope, str(scope.draws), *sums, str(scope.keyed), str(scope.hidden))
+    console = Console()
+    console.print(table)
+    if any(scope.keyed for scope in scopes):
+        console.print(f"keyed: {KEYED}", highlight=False)
+    if any(scope.hidden for scope in scopes):
+        console.print(f"hidden: {HIDDEN}", highlight=False)
 
 
 @key_app.command("new")

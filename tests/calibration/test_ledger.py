@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from calibration.cost import Budget, Cost
 from calibration.errors import BudgetExhausted, LedgerError
-from calibration.ledger import FileLedger, Ledger, MemoryLedger, new_commitment, verify_ledger
+from calibration.ledger import NO_BUDGET, FileLedger, Ledger, MemoryLedger, new_commitment, verify_ledger
 from calibration.ledger_lines import Chain, DrawRecord
-from calibration.mechanisms import CodebookMechanism
+from calibration.mechanisms import CodebookMechanism, GaussianMechanism
 from calibration.randomness import DrawLabel
 
 MECHANISM = CodebookMechanism("0.5")
@@ -29,8 +31,8 @@ def record(track: int = 1, scope: str = "day") -> DrawRecord:
     )
 
 
-def draw(ledger: Ledger, track: int, scope: str = "day", budget: Fraction | None = None) -> None:
-    with ledger.reserve(scope, MECHANISM.epsilon, budget) as reservation:
+def draw(ledger: Ledger, track: int, scope: str = "day", budget: Budget = NO_BUDGET) -> None:
+    with ledger.reserve(scope, MECHANISM.cost, budget) as reservation:
         reservation.commit(record(track, scope))
 
 
@@ -60,7 +62,7 @@ def test_line_holds_what_the_specification_lists(path: Path) -> None:
     line = json.loads(path.read_text().splitlines()[0])
     assert set(line) == {
         "version", "sequence", "time", "scope", "stream", "session", "track", "mechanism", "epsilon", "delta",
-        "A", "B", "K", "m", "codebook", "commitment", "previous", "hash",
+        "A", "B", "K", "m", "codebook", "commitment", "key", "previous", "hash",
     }  # fmt: skip
     assert int(line["A"]) == MECHANISM.parameters(40).weight_inside
     assert line["K"] == 40
@@ -143,7 +145,10 @@ def test_a_line_cannot_claim_less_than_it_drew(tmp_path: Path) -> None:
     ledger = MemoryLedger()
     cheap = DrawLabel("camera", "run", 1, "ab" * 32, "codebook", Fraction(1, 10))
     false = DrawRecord("day", cheap, 0.0, 40, MECHANISM.parameters(40), "00")
-    with pytest.raises(LedgerError, match="A, B and m"), ledger.reserve("day", cheap.epsilon) as reservation:
+    with (
+        pytest.raises(LedgerError, match="A, B and m"),
+        ledger.reserve("day", Cost(Fraction(1, 10))) as reservation,
+    ):
         reservation.commit(false)
 
 
@@ -175,24 +180,24 @@ def test_crash_before_the_head_was_written_is_recovered(path: Path) -> None:
 
 def test_budget_is_checked_before_the_draw(path: Path) -> None:
     ledger = FileLedger(path)
-    draw(ledger, 6, "day", Fraction(2))
-    with pytest.raises(BudgetExhausted, match="2 of 2"):
-        ledger.reserve("day", MECHANISM.epsilon, Fraction(2)).__enter__()
-    draw(ledger, 7, "night", Fraction(2))
+    draw(ledger, 6, "day", Budget.of(2))
+    with pytest.raises(BudgetExhausted, match="epsilon 2 of epsilon 2"):
+        ledger.reserve("day", MECHANISM.cost, Budget.of(2)).__enter__()
+    draw(ledger, 7, "night", Budget.of(2))
     assert ledger.spent("day") == 2
 
 
 def test_nothing_is_charged_without_a_commit(path: Path) -> None:
     ledger = FileLedger(path)
     before = path.read_bytes()
-    with pytest.raises(ZeroDivisionError), ledger.reserve("day", MECHANISM.epsilon):
+    with pytest.raises(ZeroDivisionError), ledger.reserve("day", MECHANISM.cost):
         _ = 1 / 0
     assert path.read_bytes() == before
     draw(ledger, 6)  # the lock is free again
 
 
 def test_one_reservation_is_one_draw(path: Path) -> None:
-    with FileLedger(path).reserve("day", MECHANISM.epsilon) as reservation:
+    with FileLedger(path).reserve("day", MECHANISM.cost) as reservation:
         reservation.commit(record(6))
         with pytest.raises(LedgerError, match="one draw"):
             reservation.commit(record(7))
@@ -225,7 +230,7 @@ def test_memory_ledger_is_the_same_chain() -> None:
     assert ledger.spent("day") == 1
     assert json.loads(ledger.lines[1])["hash"] == ledger.head
     with pytest.raises(BudgetExhausted):
-        draw(ledger, 3, budget=Fraction(1))
+        draw(ledger, 3, budget=Budget.of(1))
 
 
 def test_commitment_binds_and_hides() -> None:
@@ -234,3 +239,68 @@ def test_commitment_binds_and_hides() -> None:
     assert new_commitment(1, nonce) != new_commitment(1, os.urandom(32))
     with pytest.raises(ValueError, match="32 bytes"):
         new_commitment(1, b"short")
+
+
+def gaussian_record(mechanism: GaussianMechanism, track: int, **changes: object) -> DrawRecord:
+    label = DrawLabel("camera", "run", track, "ab" * 32, "gaussian", mechanism.epsilon)
+    whole = DrawRecord("day", label, mechanism.delta, 40, None, new_commitment(track, bytes(32)))
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("budget", "draws"),
+    [(Budget.of(100, "3e-6"), 3), (Budget.of(2, "1e-3"), 4), (Budget.of(100), 6), (Budget.of(None, 0), 0)],
+)
+def test_a_budget_limits_epsilon_and_delta(path: Path, budget: Budget, draws: int) -> None:
+    """Ten times a millionth is a hundred-thousandth, exactly; whichever of the two is spent first ends it."""
+    mechanism = GaussianMechanism("0.5", 16, delta=1e-6)
+    ledger = FileLedger(path.with_name("gaussian.jsonl"))
+    done = 0
+    for track in range(1, 7):
+        try:
+            with ledger.reserve("day", mechanism.cost, budget) as reservation:
+                reservation.commit(gaussian_record(mechanism, track))
+            done += 1
+        except BudgetExhausted:
+            continue
+    assert done == draws
+    assert ledger.spent_cost("day") == Cost(Fraction(draws, 2), Fraction(draws, 10**6))
+    if draws:
+        (scope,) = verify_ledger(ledger.path).scopes
+        assert (scope.epsilon, scope.delta) == (Fraction(draws, 2), Fraction(draws, 10**6))
+
+
+@pytest.mark.parametrize("delta", [0.0, 1.0, -1e-6])
+def test_a_gaussian_line_cannot_hide_its_delta(delta: float) -> None:
+    mechanism = GaussianMechanism("0.5", 16)
+    with pytest.raises(LedgerError, match="delta"):
+        Chain().feed(Chain().next_line(gaussian_record(mechanism, 1, delta=delta)))
+
+
+def test_a_pure_line_states_no_delta_and_every_line_a_known_mechanism() -> None:
+    label = record().label
+    for changes, words in (
+        ({"delta": 1e-6}, "delta"),
+        ({"label": replace(label, mechanism="magic")}, "no mechanism"),
+        ({"label": replace(label, epsilon=None)}, "has one"),
+        ({"label": replace(label, mechanism="hide"), "parameters": None, "key": "ab"}, "no epsilon"),
+        ({"label": replace(label, mechanism="hide", epsilon=None), "parameters": None}, "names none"),
+        ({"label": replace(label, mechanism="privunit")}, "A, B and m"),
+    ):
+        with pytest.raises(LedgerError, match=words):
+            Chain().feed(Chain().next_line(replace(record(), **changes)))  # type: ignore[arg-type]
+
+
+def test_hidden_and_keyed_lines_are_told_apart_in_the_sums(tmp_path: Path) -> None:
+    ledger = FileLedger(tmp_path / "ledger.jsonl")
+    draw(ledger, 1)
+    keyed = replace(record(2), key="0123456789abcdef")
+    hidden = replace(
+        record(3), label=replace(record(3).label, mechanism="hide", epsilon=None), parameters=None, key="0123"
+    )
+    for line in (keyed, hidden):
+        with ledger.reserve("day", line.cost) as reservation:
+            reservation.commit(line)
+    (scope,) = verify_ledger(ledger.path).scopes
+    assert (scope.draws, scope.keyed, scope.hidden, scope.epsilon) == (3, 1, 1, 2 * MECHANISM.epsilon)
+    assert json.loads(ledger.path.read_text().splitlines()[2])["epsilon"] is None
