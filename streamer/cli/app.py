@@ -13,6 +13,7 @@ from engines.errors import EngineError
 from streamer.cli.anonymize import anonymize
 from streamer.cli.audit import audit_app
 from streamer.cli.calibrate import calibrate_app
+from streamer.cli.doctor import doctor
 from streamer.cli.engines import engines_app
 from streamer.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 from streamer.cli.ledger import key_app, ledger_app
@@ -29,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(anonymize)
+app.command()(doctor)
 app.command()(stream)
 app.add_typer(models_app, name="models")
 app.add_typer(engines_app, name="engines")
