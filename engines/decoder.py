@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from engines.backends import BackendName, open_engine
+from engines.backends import BackendName
 from engines.contract import Engine, EngineInfo, checked_infer
 from engines.errors import EngineError
+from engines.zoo.family import open_like
 from engines.zoo.registry import open_model
 
 Floats = npt.NDArray[np.float32]
@@ -56,7 +57,7 @@ class FaceDecoder:
             EngineError: it is damaged, or not a decoder.
         """
         if weights is not None:
-            return cls(open_engine(weights, backend=backend, threads=threads))
+            return cls(open_like(weights, DECODER_MODEL, backend=backend, threads=threads))
         return cls(open_model(DECODER_MODEL, backend=backend, threads=threads))
 
     def run(self, conditioning: Floats) -> DecoderOutput:

@@ -21,14 +21,15 @@ from calibration.hide import KeyedRotation
 from calibration.keys import load_key
 from calibration.ledger import FileLedger, Ledger, MemoryLedger
 from calibration.mechanisms import Mechanism, create_mechanism
-from engines.backends import BackendName, choose_backend, open_engine
+from engines.backends import BackendName, choose_backend
 from engines.contract import Engine, EngineInfo
-from engines.decoder import FaceDecoder
+from engines.decoder import DECODER_MODEL, FaceDecoder
 from engines.detectors import Detection, FaceDetector, detect_tiled, detector_on, open_detector_engine
 from engines.detectors.doubt import Detect, DoubtingDetector
 from engines.guard import GuardedEngine
 from engines.identity import IdentityEncoder
 from engines.landmarks import FaceMesh, IrisLandmarks
+from engines.zoo.family import open_like
 from engines.zoo.registry import entry, model_path, open_model
 from streamer.engine_pool import EnginePool
 from streamer.errors import SettingsError
@@ -221,11 +222,11 @@ class Toolkit:
     def _open_decoder(self) -> Engine:
         path = self.settings.decoder
         if path is None:
-            return self._open("decoder-v1", "decoder")
+            return self._open(DECODER_MODEL, "decoder")
         return self._guarded(
             path.name,
             "decoder",
-            lambda: open_engine(path, backend=self._backend, threads=self._threads),
+            lambda: open_like(path, DECODER_MODEL, backend=self._backend, threads=self._threads),
         )
 
     def _open(self, name: str, role: str) -> Engine:

@@ -43,7 +43,16 @@ def open_engine(source: Path | str | bytes, *, backend: BackendName = "auto", th
     if threads < 1:
         raise EngineError(f"threads must be at least 1, not {threads}")
     chosen = choose_backend(backend).name
-    data = source if isinstance(source, bytes) else _read(Path(source))
+    if isinstance(source, bytes):
+        return _open(source, chosen, threads)
+    data = _read(Path(source))
+    try:
+        return _open(data, chosen, threads)
+    except EngineError as error:
+        raise EngineError(f"{source}: {error}") from error
+
+
+def _open(data: bytes, chosen: BackendName, threads: int) -> Engine:
     sha256 = hashlib.sha256(data).hexdigest()
     if chosen == "openvino":
         from engines.backends.openvino_backend import OpenVinoEngine

@@ -14,6 +14,7 @@ from engines.detectors.tiling import detect_tiled
 from engines.detectors.yunet import YuNetDetector
 from engines.errors import EngineError
 from engines.guard import GuardedEngine
+from engines.zoo.family import open_like
 from engines.zoo.registry import open_model
 
 DetectorName = Literal["retinaface", "yunet", "centerface", "retina-face-package"]
@@ -90,8 +91,8 @@ def open_detector_engine(
     if name == "retina-face-package":
         from engines.detectors.retina_package import weights_file
 
-        weights = weights_file(weights)
-    if weights is not None:
-        return open_engine(weights, backend=backend, threads=threads)
+        return open_engine(weights_file(weights), backend=backend, threads=threads)
     model = {"retinaface": "retinaface-mnet025"}.get(name, name)
+    if weights is not None:
+        return open_like(weights, model, backend=backend, threads=threads)
     return open_model(model, backend=backend, threads=threads)
