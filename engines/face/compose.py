@@ -21,7 +21,7 @@ UInt8Array = npt.NDArray[np.uint8]
 GAIN_LIMIT = 1.5
 # The blend falls from 1 to 0 over this many crop px along the inside of the hole's edge. Less than the
 # margin by which the hole exceeds the face, so no pixel of the real face is ever mixed in.
-FEATHER_PX = 3.0
+FEATHER_PX = 1.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ GRID_CELLS = 8
 GRID_LEVELS = 32
 
 # The hole reaches this far beyond the hull of the face's points: a factor, then a distance in crop px.
-_HOLE_SCALE = 1.05
-_HOLE_MARGIN_PX = 4
+_HOLE_SCALE = 1.03
+_HOLE_MARGIN_PX = 3
 # The mesh stops short of the hairline; the skin above it identifies too. Part of the distance from chin to
 # top.
 _FOREHEAD_EXTRA = 0.06
