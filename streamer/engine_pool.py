@@ -25,7 +25,10 @@ class EnginePool:
         """The engine known by `key`, opened by `open_one` when there is none yet. Raises what that raises."""
         with self._mutex:
             if key not in self._engines:
-                self._engines[key] = BatchingEngine(open_one(), self._max_batch)
+                engine = BatchingEngine(open_one(), self._max_batch)
+                # Live frames do not wait for what an engine does at its first call.
+                engine.warm_up()
+                self._engines[key] = engine
             return self._engines[key]
 
     def close(self) -> None:

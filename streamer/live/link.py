@@ -43,6 +43,20 @@ def ends(url: SourceUrl) -> bool:
     return url.scheme == "file"
 
 
+def has_protocol(scheme: str) -> bool:
+    """False where this FFmpeg was built without it; the wheels of PyAV have no SRT, for one."""
+    if scheme != "srt":
+        return True
+    try:
+        # Without a host nothing is connected to.
+        av.open(f"{scheme}://").close()
+    except av.error.ProtocolNotFoundError:
+        return False
+    except (av.error.FFmpegError, OSError, ValueError):
+        return True
+    return True
+
+
 def open_link(url: SourceUrl, transport: Transport, read_timeout_seconds: float) -> InputContainer:
     """Connect. No call on what is returned takes longer than its time-out. Raises LinkError."""
     is_file = url.scheme == "file"

@@ -17,6 +17,7 @@ from streamer.live.backoff import Backoff
 from streamer.live.frame import CLOCK, TICKS_PER_SECOND, LiveFrame
 from streamer.live.link import LinkError, choose_stream, ends, is_paced, link_reason, open_link
 from streamer.live.mailbox import Mailbox
+from streamer.live.rebase import LinkClock
 from streamer.live.settings import CameraSettings
 from streamer.live.states import CameraState, StateMachine
 from streamer.live.telemetry import CameraTelemetry
@@ -24,7 +25,6 @@ from streamer.live.threads import start_thread
 from streamer.planes import planar_equivalent
 from streamer.queues import frames_that_fit
 from streamer.source.orientation import clockwise_turn, display_matrix_of
-from streamer.source.timeline import Timeline
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class LiveSource:
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._stop = threading.Event()
-        self._timeline = Timeline(CLOCK, round(TICKS_PER_SECOND / FALLBACK_RATE))
+        self._link_clock = LinkClock()
         self._connection = 0
         self._index = 0
         self._thread: threading.Thread | None = None
@@ -107,6 +107,7 @@ class LiveSource:
         except LinkError as error:
             return (CameraState.FAILED if error.is_final else None), str(error)
         self._connection += 1
+        self._link_clock.begin()
         try:
             stream = choose_stream(container)
             self._read(container, stream)
@@ -173,7 +174,7 @@ class LiveSource:
             if self._machine.state is CameraState.RECONNECTING:
                 self._telemetry.reconnect()
             self._machine.go(CameraState.RUNNING, f"{video.width}x{video.height} {video.format.name}")
-        placed, _ = self._timeline.place(pts, None)
+        placed = self._link_clock.place(pts, round(reader.interval_seconds * TICKS_PER_SECOND))
         frame = LiveFrame(
             self._index,
             placed,

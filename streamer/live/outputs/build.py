@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from streamer.errors import SettingsError
+from streamer.live.link import has_protocol
 from streamer.live.outputs.encoder import LiveEncoder, codec_of
 from streamer.live.outputs.hls import HlsMuxer
 from streamer.live.outputs.muxer import Muxer
@@ -37,7 +38,14 @@ class Outputs:
 
 
 def check_outputs(camera: CameraSettings) -> None:
-    """Raises SettingsError for encodings that an output cannot carry."""
+    """Raises SettingsError for encodings that an output cannot carry, and protocols that are not built in."""
+    schemes = {camera.input.scheme, *(o.url.scheme for o in camera.outputs if isinstance(o, PushOutput))}
+    for scheme in sorted(schemes):
+        if not has_protocol(scheme):
+            raise SettingsError(
+                f"camera {camera.name!r}: this FFmpeg was built without {scheme}; "
+                "use rtsp or rtmp, or a PyAV that is built on your own FFmpeg"
+            )
     for output in camera.outputs:
         if isinstance(output, PreviewOutput):
             continue

@@ -32,8 +32,5 @@ class PushMuxer(ContainerMuxer):
                 "rtsp_transport": self._settings.transport.value,
                 "timeout": _SOCKET_TIMEOUT_MICROSECONDS,
             }
-        options = {"rw_timeout": _SOCKET_TIMEOUT_MICROSECONDS}
-        if self._settings.url.scheme in ("rtmp", "rtmps"):
-            # A live stream has no end to go back from and fill its length in.
-            options["flvflags"] = "no_duration_filesize"
-        return options
+        # A live stream has no end to go back from and fill its length in.
+        return {"flvflags": "no_duration_filesize"} if self._settings.url.scheme.startswith("rtmp") else {}
