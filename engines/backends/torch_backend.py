@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from engines.backends.base import BackendEngine, one_line
+from engines.backends.int8 import is_quantised
 from engines.contract import Tensor, TensorSpec
 from engines.errors import EngineError
 
@@ -50,6 +51,7 @@ class TorchEngine(BackendEngine):
             version=torch.__version__,
             weights_sha256=weights_sha256,
             threads=threads,
+            precision="int8" if is_quantised(model) else None,
         )
         torch.set_num_threads(threads)
         self._torch = torch
