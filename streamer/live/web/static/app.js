@@ -29,6 +29,7 @@ class Card {
     this.field("name").textContent = camera.name;
     this.field("stream").href = `/api/cameras/${encodeURIComponent(camera.name)}/stream.mjpeg`;
     this.field("stream").hidden = !camera.has_preview;
+    this.root.classList.toggle("has-no-preview", !camera.has_preview);
     if (!camera.has_preview) this.root.querySelector(".no-picture").textContent = "no preview among its outputs";
     new IntersectionObserver(([entry]) => { this.visible = entry.isIntersecting; }).observe(this.root);
     if (camera.has_preview) this.showPictures();
@@ -39,7 +40,7 @@ class Card {
   update(camera) {
     this.root.dataset.state = camera.state;
     this.field("state").textContent = camera.state;
-    this.field("since").textContent = `for ${duration(camera.state_seconds)}`;
+    this.field("since").textContent = `${camera.state} for ${duration(camera.state_seconds)}`;
     figure(this.field("rate"), decimal(camera.frames_out_per_second, 1), "/s");
     figure(this.field("delay"), decimal(camera.delay_p50_seconds, 2), "s");
     figure(this.field("people"), whole(camera.tracks_alive));

@@ -87,11 +87,11 @@ function nearest(points, x, at) {
   return points.reduce((best, point) => (!best || Math.abs(x(point) - at) < Math.abs(x(best) - at) ? point : best), null);
 }
 
-/** The smallest of 1, 2, 5, 10, ... that is not below the value. */
+/** The smallest round number that is not below the value, and whose half is round as well. */
 function niceTop(value) {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value * 0.999);
+  return [1, 1.5, 2, 3, 4, 6, 8, 10].map((step) => step * power).find((step) => step >= value * 0.999);
 }
 
 function ago(seconds) {
