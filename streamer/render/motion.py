@@ -10,6 +10,7 @@ All shapes here are in the canonical frame of `engines.face`: unit = distance of
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from functools import cache
 
@@ -24,6 +25,8 @@ from engines.face.topology import (
     EYE_RIGHT,
     LIPS_INNER,
     LIPS_OUTER,
+    MOUTH_CORNER_LEFT,
+    MOUTH_CORNER_RIGHT,
     OVAL,
     canonical_mesh,
 )
@@ -133,14 +136,17 @@ class TrackMotion:
 
 
 class _NeutralShape:
-    """Running mean of a track's face with the mouth closed and the eyes open."""
+    """Running mean of a track's face with the mouth closed and at rest, and the eyes open."""
 
     def __init__(self) -> None:
         self._mean: Float64Array | None = None
         self._frames = 0
+        self._smiles: deque[float] = deque(maxlen=NEUTRAL_MEMORY_FRAMES)
 
     def update(self, real: Float64Array) -> Float64Array:
         closed = real - max(_gap(real, _LIP_PAIRS) - _RESTING_LIP_GAP, 0.0) * _mouth_opening_basis()
+        smile, rest = self._smile(closed)
+        closed = closed - smile * _smile_basis()
         if self._mean is None:
             self._mean = _with_open_eyes(closed)
         self._frames += 1
@@ -149,10 +155,29 @@ class _NeutralShape:
             if _gap(real, pairs) < BLINK_RATIO * _gap(self._mean, pairs):
                 rate[_EYES[side]] = 0.0
         self._mean += rate * (closed - self._mean)
-        return self._mean
+        return np.asarray(self._mean + rest * _smile_basis())
+
+    def _smile(self, closed: Float64Array) -> tuple[float, float]:
+        """How much of a typical smile there is in the lips, and how much this face shows at rest.
+
+        At rest is what it showed least of late; and who comes in smiling is known by the mean of all faces: no mouth at
+        rest smiles more than so much.
+        """
+        lips = _smile_basis()[LIPS_OUTER]
+        smile = float(((closed - canonical_mesh())[LIPS_OUTER] * lips).sum() / (lips**2).sum())
+        self._smiles.append(smile)
+        return smile, min(float(np.percentile(self._smiles, _REST_PERCENTILE)), _RESTING_SMILE_MOST)
 
 
 _RESTING_LIP_GAP = 0.015
+# In typical smiles: 250 synthetic neutral faces lie within .15 of their mean, three quarters of 150 portraits that do
+# not pose for a camera below .1, official portraits at 1.2.
+_RESTING_SMILE_MOST = 0.35
+_REST_PERCENTILE = 20.0
+# Where a typical smile takes the corners of the mouth (the one on the left; mirrored on the right), and how far from
+# them it reaches. Mean of 238 people's smiles; this form explains .9 of what their lips do.
+_SMILE_CORNER = np.array([-0.077, -0.050, 0.073])
+_SMILE_REACH = 0.2
 
 
 def _gap(shape: Float64Array, pairs: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> float:
@@ -227,6 +252,18 @@ def _expression_weights() -> Float64Array:
     for indices in (EYE_LEFT, EYE_RIGHT, BROW_LEFT, BROW_RIGHT, LIPS_OUTER, LIPS_INNER):
         weight[indices] = 1.0
     return weight[:, None]
+
+
+@cache
+def _smile_basis() -> Float64Array:
+    """(468, 3) displacement of a typical smile: the corners of the mouth go out, up and back, and take the cheeks."""
+    mean_face = canonical_mesh()
+    basis = np.zeros_like(mean_face)
+    for corner, side in ((MOUTH_CORNER_LEFT, 1.0), (MOUTH_CORNER_RIGHT, -1.0)):
+        away = ((mean_face[:, :2] - mean_face[corner, :2]) ** 2).sum(axis=1)
+        near = np.exp(-0.5 * away / _SMILE_REACH**2)
+        basis += near[:, None] * _SMILE_CORNER * np.array([side, 1.0, 1.0])
+    return basis
 
 
 @cache

@@ -7,7 +7,7 @@ import pytest
 
 from engines.face.pose import Similarity3D, head_pose
 from engines.face.topology import EYE_LEFT, LIPS_INNER, OVAL, POINT_COUNT, canonical_mesh
-from streamer.render.motion import PersonShape, TrackMotion, _mouth_opening_basis
+from streamer.render.motion import PersonShape, TrackMotion, _mouth_opening_basis, _smile_basis
 from streamer.render.smoothing import OneEuroFilter
 
 FPS = 25.0
@@ -82,6 +82,30 @@ def test_open_mouth_opens_the_person_s_mouth_even_when_the_track_begins_with_it(
     gap = lambda s: s[14, 1] - s[13, 1]  # noqa: E731
     shown = _run([_posed(opened)] * 5, person)
     assert gap(shown) - gap(person.canonical) == pytest.approx(gap(opened) - gap(shape), abs=0.06)
+
+
+def _mouth_width(shape: np.ndarray) -> float:
+    return float(np.linalg.norm(shape[291] - shape[61]))
+
+
+def test_who_comes_in_smiling_is_shown_smiling_and_at_rest_afterwards() -> None:
+    person, shape = _person(), _another_shape(4)
+    smiling = shape + 1.2 * _smile_basis()
+    rest = _mouth_width(_run([_posed(shape)] * 30, person))
+    at_first = _mouth_width(_run([_posed(smiling)] * 3, person))
+    wider = 1.2 * _mouth_width(_smile_basis() + canonical_mesh()) - 1.2 * _mouth_width(canonical_mesh())
+    assert at_first - rest > 0.5 * wider
+    afterwards = _mouth_width(_run([_posed(smiling)] * 60 + [_posed(shape)] * 40, person))
+    assert afterwards - rest > -0.2 * wider
+
+
+def test_a_long_smile_does_not_become_the_new_rest() -> None:
+    person, shape = _person(), _another_shape(4)
+    smiling = shape + 1.2 * _smile_basis()
+    early = _mouth_width(_run([_posed(shape)] * 20 + [_posed(smiling)] * 5, person))
+    late = _mouth_width(_run([_posed(shape)] * 20 + [_posed(smiling)] * 300, person))
+    rest = _mouth_width(_run([_posed(shape)] * 20, person))
+    assert late - rest > 0.5 * (early - rest)
 
 
 def test_a_blink_closes_the_person_s_eyes() -> None:
