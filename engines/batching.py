@@ -1,9 +1,10 @@
-"""One engine for several callers: what waits while it is busy goes through in one call.
+"""Engines shared by several callers: what waits while they are busy goes through in one call.
 
-Cameras of one process share an engine. Each has few faces at a time, and one call with eight is cheaper than
-eight calls, on a GPU by far. Nothing is gained by waiting for a fuller batch, and latency is lost; so there is no
-timer: a caller that finds the engine free is served at once, alone, and those who come meanwhile are served
-together as soon as it is free again. The busier the engine, the larger the batches (natural batching)."""
+Cameras of one process share their engines. Each has few faces at a time, and on a GPU one call with eight is far
+cheaper than eight calls. On a CPU it costs the same, and there several engines of one model are what uses the cores:
+one lane each. Nothing is gained by waiting for a fuller batch, and latency is lost; so there is no
+timer: a caller that finds an engine free is served at once, alone, and those who come meanwhile are served
+together as soon as one is free again. The busier the engines, the larger the batches (natural batching)."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -28,18 +30,20 @@ class _Request:
     Attributes:
         rows: length of the batch axis.
         signature: None for a request that cannot share a call.
+        taken: it is in a call that is running.
     """
 
     inputs: Mapping[str, Tensor]
     rows: int
     signature: _Signature | None
+    taken: bool = False
     answer: dict[str, Tensor] | EngineError | None = None
 
 
 class BatchingEngine(Engine):
-    """Lets any number of threads use an engine, and joins what they ask of it along the batch axis (axis 0).
+    """Lets any number of threads use engines of one model, and joins what they ask along the batch axis (axis 0).
 
-    No thread of its own: the caller that finds the engine free drives it, for the others too until its own
+    No thread of its own: a caller that finds an engine free drives it, for the others too until its own
     answer is there. First come, first served: each call begins with the request that has waited longest and takes
     up, in order, those behind it that fit its shapes and `max_batch`. When a joint call fails, its requests are
     run one by one, so that one bad input costs only the caller who sent it.
@@ -47,32 +51,47 @@ class BatchingEngine(Engine):
     Put it around a `GuardedEngine`, not inside one, or its deadline would count the time in the queue.
 
     Args:
-        engine: used by one thread at a time.
+        engines: one, or several that hold the same model; each is used by one thread at a time.
         max_batch: rows of one call at most; a larger request goes through in pieces of that size.
     """
 
-    def __init__(self, engine: Engine, max_batch: int) -> None:
+    def __init__(self, engines: Engine | Sequence[Engine], max_batch: int) -> None:
         if max_batch < 1:
             raise EngineError(f"the largest batch must be at least 1, not {max_batch}")
-        self._engine = engine
+        self._engines = (engines,) if isinstance(engines, Engine) else tuple(engines)
+        if not self._engines:
+            raise EngineError("there is no engine to share")
         self._max_batch = max_batch
         # A graph with a fixed first dimension has no batch axis to join along.
-        self._joins = all(spec.shape and spec.shape[0] is None for spec in engine.inputs)
+        self._joins = all(spec.shape and spec.shape[0] is None for spec in self.inputs)
         self._changed = threading.Condition()
         self._waiting: deque[_Request] = deque()
-        self._busy = False
+        self._free = list(self._engines)
         self._closed = False
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        return self._engine.inputs
+        return self._engines[0].inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        return self._engine.outputs
+        return self._engines[0].outputs
 
     def describe(self) -> EngineInfo:
-        return self._engine.describe()
+        return self._engines[0].describe()
+
+    def warm_up(self) -> None:
+        """Warm up every engine, each as soon as it is free."""
+        for engine in self._engines:
+            with self._changed:
+                self._changed.wait_for(partial(self._can_be_taken, engine))
+                if self._closed:
+                    raise EngineError("the engine is closed")
+                self._free.remove(engine)
+            try:
+                engine.warm_up()
+            finally:
+                self._give_back(engine)
 
     def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As `Engine.infer`, from any thread; waits for the requests that came before.
@@ -86,15 +105,15 @@ class BatchingEngine(Engine):
             if self._closed:
                 raise EngineError("the engine is closed")
             self._waiting.append(request)
-        while (batch := self._next_batch(request)) is not None:
-            self._serve(batch)
+        while (turn := self._next_turn(request)) is not None:
+            self._serve(*turn)
         if isinstance(request.answer, EngineError):
             raise request.answer
         assert request.answer is not None
         return request.answer
 
     def close(self) -> None:
-        """Refuse those who wait, let the call that is running end, and close the engine."""
+        """Refuse those who wait, let the calls that are running end, and close the engines."""
         with self._changed:
             if self._closed:
                 return
@@ -103,8 +122,9 @@ class BatchingEngine(Engine):
                 request.answer = EngineError("the engine was closed before this request had its turn")
             self._waiting.clear()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._busy)
-        self._engine.close()
+            self._changed.wait_for(lambda: len(self._free) == len(self._engines))
+        for engine in self._engines:
+            engine.close()
 
     def _request(self, inputs: Mapping[str, Tensor]) -> _Request:
         rows = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
@@ -113,14 +133,25 @@ class BatchingEngine(Engine):
         signature = tuple((name, array.dtype.str, array.shape[1:]) for name, array in sorted(inputs.items()))
         return _Request(inputs, rows.pop(), signature)
 
-    def _next_batch(self, own: _Request) -> list[_Request] | None:
-        """Wait until `own` is answered (None), or until the engine is this thread's, with what to run on it."""
+    def _next_turn(self, own: _Request) -> tuple[Engine, list[_Request]] | None:
+        """Wait until `own` is answered (None), or until an engine is this thread's, with what to run on it."""
+
+        def is_due() -> bool:
+            return own.answer is not None or (not own.taken and bool(self._free))
+
         with self._changed:
-            self._changed.wait_for(lambda: own.answer is not None or not self._busy)
+            self._changed.wait_for(is_due)
             if own.answer is not None:
                 return None
-            self._busy = True
-            return self._take()
+            return self._free.pop(), self._take()
+
+    def _can_be_taken(self, engine: Engine) -> bool:
+        return self._closed or engine in self._free
+
+    def _give_back(self, engine: Engine) -> None:
+        with self._changed:
+            self._free.append(engine)
+            self._changed.notify_all()
 
     def _take(self) -> list[_Request]:
         """The request that has waited longest and those behind it that can share its call."""
@@ -135,47 +166,47 @@ class BatchingEngine(Engine):
                 break
             batch.append(request)
             self._waiting.remove(request)
+        for request in batch:
+            request.taken = True
         return batch
 
-    def _serve(self, batch: list[_Request]) -> None:
+    def _serve(self, engine: Engine, batch: list[_Request]) -> None:
         answers: Sequence[dict[str, Tensor] | EngineError] = ()
         try:
-            answers = self._answers(batch)
+            answers = self._answers(engine, batch)
         finally:
+            # Only what is no Exception, such as Ctrl-C in this thread, leads here without answers.
+            answers = answers or [EngineError("the engine's call was interrupted")] * len(batch)
             with self._changed:
-                if not answers:
-                    # Only what is no Exception, such as Ctrl-C in this thread, leads here.
-                    answers = [EngineError("the engine's call was interrupted")] * len(batch)
                 for request, answer in zip(batch, answers, strict=True):
                     request.answer = answer
-                self._busy = False
-                self._changed.notify_all()
+            self._give_back(engine)
 
-    def _answers(self, batch: list[_Request]) -> list[dict[str, Tensor] | EngineError]:
+    def _answers(self, engine: Engine, batch: list[_Request]) -> list[dict[str, Tensor] | EngineError]:
         if len(batch) > 1:
             try:
-                return list(self._run_joined(batch))
+                return list(self._run_joined(engine, batch))
             except Exception:
                 pass
-        return [self._run_alone(request) for request in batch]
+        return [self._run_alone(engine, request) for request in batch]
 
-    def _run_joined(self, batch: list[_Request]) -> list[dict[str, Tensor]]:
+    def _run_joined(self, engine: Engine, batch: list[_Request]) -> list[dict[str, Tensor]]:
         """One call for all; the answers are views of its outputs, each caller's rows."""
         joined = {
             name: np.concatenate([request.inputs[name] for request in batch]) for name in batch[0].inputs
         }
         ends = np.cumsum([request.rows for request in batch]).tolist()
-        outputs = _checked_rows(self._engine.infer(joined), ends[-1])
+        outputs = _checked_rows(engine.infer(joined), ends[-1])
         return [
             {name: array[end - request.rows : end] for name, array in outputs.items()}
             for request, end in zip(batch, ends, strict=True)
         ]
 
-    def _run_alone(self, request: _Request) -> dict[str, Tensor] | EngineError:
+    def _run_alone(self, engine: Engine, request: _Request) -> dict[str, Tensor] | EngineError:
         try:
             if request.rows <= self._max_batch:
-                return self._engine.infer(request.inputs)
-            return self._run_in_pieces(request)
+                return engine.infer(request.inputs)
+            return self._run_in_pieces(engine, request)
         except EngineError as error:
             return error
         except Exception as error:
@@ -183,12 +214,12 @@ class BatchingEngine(Engine):
             refusal.__cause__ = error
             return refusal
 
-    def _run_in_pieces(self, request: _Request) -> dict[str, Tensor]:
+    def _run_in_pieces(self, engine: Engine, request: _Request) -> dict[str, Tensor]:
         pieces = []
         for start in range(0, request.rows, self._max_batch):
             end = min(start + self._max_batch, request.rows)
             part = {name: array[start:end] for name, array in request.inputs.items()}
-            pieces.append(_checked_rows(self._engine.infer(part), end - start))
+            pieces.append(_checked_rows(engine.infer(part), end - start))
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 

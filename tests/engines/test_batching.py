@@ -213,6 +213,42 @@ def test_closing_wakes_those_who_wait_and_lets_the_running_call_end(calling: Any
         callers.engine.close()
 
 
+def test_several_engines_of_one_model_run_beside_each_other_each_by_one_thread(stub_engine: Any) -> None:
+    gates = [Gate(), Gate()]
+    inner = [stub_engine(gate, X) for gate in gates]
+    engine = BatchingEngine(inner, 8)
+    with ThreadPoolExecutor(8) as pool:
+        first = [pool.submit(engine.infer, rows(value)) for value in (1, 2)]
+        for gate in gates:
+            assert gate.entered.acquire(timeout=WAIT_SECONDS)
+        later = []
+        for value in (3, 4, 5):
+            later.append(pool.submit(engine.infer, rows(value)))
+            wait_until(lambda: len(engine._waiting) == len(later))
+        # One is free again: it takes all that wait, while the other is still at its first call.
+        gates[0].open.set()
+        assert [future.result(WAIT_SECONDS)["y"][0, 0] for future in later] == [6, 8, 10]
+        assert gates[0].calls[1:] == [[3, 4, 5]]
+        assert len(gates[1].calls) == 1
+        closer = threading.Thread(target=engine.close)
+        closer.start()
+        assert not any(one.closed for one in inner)
+        gates[1].open.set()
+        closer.join(WAIT_SECONDS)
+        assert sorted(future.result(WAIT_SECONDS)["y"][0, 0] for future in first) == [2, 4]
+    assert all(one.closed for one in inner)
+
+
+def test_every_engine_is_warmed_up(stub_engine: Any) -> None:
+    inner = [stub_engine(lambda inputs: {"y": inputs["x"]}, X) for _ in range(3)]
+    with BatchingEngine(inner, 8) as engine:
+        engine.warm_up()
+        assert [one.calls for one in inner] == [1, 1, 1]
+        assert engine.infer(rows(1))["y"][0, 0] == 1
+    with pytest.raises(EngineError, match="closed"):
+        engine.warm_up()
+
+
 def test_an_interrupt_in_the_driving_thread_leaves_the_engine_usable(stub_engine: Any) -> None:
     def interrupted_once(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if inputs["x"][0, 0] == 1:
@@ -228,6 +264,8 @@ def test_an_interrupt_in_the_driving_thread_leaves_the_engine_usable(stub_engine
 def test_a_batch_of_none_is_refused(stub_engine: Any) -> None:
     with pytest.raises(EngineError, match="largest batch"):
         BatchingEngine(stub_engine(Gate()), 0)
+    with pytest.raises(EngineError, match="no engine"):
+        BatchingEngine([], 1)
 
 
 def test_a_crowd_of_threads_on_a_real_model_gets_the_right_answers() -> None:
