@@ -31,6 +31,7 @@ MAX_COSINE_SHIFT = 0.05
 NAIVE = "naive"
 ENROLLED = "parrot, enrolled"
 FINE_TUNED = "parrot, head"
+COMPARED = "cosine"
 REQUIRED_ROWS = ("original", "epsilon 0", "blur", "solid")
 """Beside the rows of ours; `report.reid_table` adds chance."""
 
@@ -172,7 +173,7 @@ class AttackResult:
 
     Attributes:
         row: what the pictures are (original, blur, epsilon 1, ...).
-        attack: naive, `ENROLLED` or `FINE_TUNED` (the parrots), reversal or linkage.
+        attack: naive, `ENROLLED` or `FINE_TUNED` (the parrots), reversal, linkage, or `COMPARED`.
         people: size of the gallery or of the head; rank-1 chance is 1 / people.
         rank1: None for linkage.
         shift: for naive only.
@@ -204,6 +205,18 @@ def naive_attack(
     table = cosines(anonymized, gallery)
     shift = None if originals is None else cosine_shift(originals, anonymized, people)
     return _result(row, recogniser, NAIVE, table, people, gallery_people, shift)
+
+
+def compared(
+    row: str,
+    recogniser: str,
+    codes: FloatArray,
+    people: IntArray,
+    others: FloatArray,
+    other_people: IntArray,
+) -> AttackResult:
+    """Codes of one kind against codes of another, by cosine, each code once."""
+    return _result(row, recogniser, COMPARED, cosines(codes, others), people, other_people, None)
 
 
 def parrot_attacks(

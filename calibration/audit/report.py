@@ -48,9 +48,9 @@ def reid_table(results: Sequence[AttackResult]) -> Table:
             result.row,
             result.recogniser,
             result.attack,
-            _percent(result.tar_far_1e3.tar) + ("" if result.tar_far_1e3.resolved else " *"),
-            _percent(result.tar_far_1e2.tar) + ("" if result.tar_far_1e2.resolved else " *"),
-            "" if result.rank1 is None else f"{_percent(result.rank1)} of {result.people}",
+            percent(result.tar_far_1e3.tar) + ("" if result.tar_far_1e3.resolved else " *"),
+            percent(result.tar_far_1e2.tar) + ("" if result.tar_far_1e2.resolved else " *"),
+            "" if result.rank1 is None else f"{percent(result.rank1)} of {result.people}",
             "" if result.shift is None else f"{result.shift.shift:+.3f} +-{result.shift.interval:.3f}",
         )
     chance = ", ".join(f"{100 / people:.2g}" for people in sorted({r.people for r in results if r.rank1}))
@@ -60,7 +60,8 @@ def reid_table(results: Sequence[AttackResult]) -> Table:
     return table
 
 
-def _percent(rate: Rate) -> str:
+def percent(rate: Rate) -> str:
+    """A rate and its interval, in percent."""
     return f"{100 * rate.value:.2f} ({100 * rate.low:.2f}-{100 * rate.high:.2f})"
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from calibration.assign import IdentityAssigner
 from calibration.exact import MAX_EPSILON
-from calibration.mechanisms import CodebookMechanism, UniformMechanism
+from calibration.hide import KeyedRotation
+from calibration.mechanisms import CodebookMechanism, Mechanism, UniformMechanism
 from streamer.audit.pictures import Covered, FoundFace, cover
 from streamer.errors import VeilstreamError
 from streamer.frame import UInt8Array
@@ -45,6 +46,20 @@ def synthetic_row(tools: SyntheticTools, epsilon: float, copies: int) -> Row:
     # At the largest epsilon there is, anybody but the nearest person is drawn less than once in 10^24 draws.
     value = str(min(epsilon, MAX_EPSILON))
     mechanism = UniformMechanism() if epsilon == 0 else CodebookMechanism(value)
+    # The nearest person is the same each time.
+    return mechanism_row(
+        f"epsilon {epsilon:g}", tools, mechanism, 1 if math.isinf(epsilon) else copies, epsilon
+    )
+
+
+def mechanism_row(
+    name: str,
+    tools: SyntheticTools,
+    mechanism: Mechanism | KeyedRotation,
+    copies: int = 1,
+    epsilon: float | None = None,
+) -> Row:
+    """Ours with a mechanism, each picture a track of its own."""
     assigner = IdentityAssigner(mechanism, tools.codebook, session="audit")
     keeper = IdentityKeeper(assigner, tools.codebook, tools.encoder, stream="audit")
     renderer = tools.renderer(keeper)
@@ -58,8 +73,7 @@ def synthetic_row(tools: SyntheticTools, epsilon: float, copies: int) -> Row:
         renderer.release(track_id)
         return covered
 
-    # The nearest person is the same each time.
-    return Row(f"epsilon {epsilon:g}", make, 1 if math.isinf(epsilon) else copies, epsilon)
+    return Row(name, make, copies, epsilon)
 
 
 def plain_row(replace_with: ReplaceWith) -> Row:

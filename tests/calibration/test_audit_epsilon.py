@@ -8,7 +8,6 @@ import random
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,15 @@ import pytest
 from rich.console import Console
 
 from calibration.assign import IdentityAssigner
-from calibration.audit.cases import AuditCase, worst_case
+from calibration.audit.broken import (
+    BROKEN_NAMES,
+    HalvedSensitivity,
+    TooNoisy,
+    WrongP,
+    broken_case,
+    per_frame_case,
+)
+from calibration.audit.cases import worst_case
 from calibration.audit.epsilon import (
     EpsilonFinding,
     audit_case,
@@ -28,17 +35,14 @@ from calibration.audit.epsilon import (
 from calibration.audit.report import epsilon_chart, epsilon_table, print_table, write_json
 from calibration.audit.svg import Series, line_chart
 from calibration.errors import CalibrationError
-from calibration.exact import floor_scaled_exp
 from calibration.mechanisms import (
     CodebookMechanism,
-    DrawParameters,
     LaplaceMechanism,
     Mechanism,
     PrivUnitMechanism,
     UniformMechanism,
     create_mechanism,
 )
-from calibration.mechanisms.codebook import WEIGHT_OUTSIDE
 from calibration.randomness import RandomSource, SystemRandom
 
 TRIALS = 100_000
@@ -90,20 +94,6 @@ def test_it_runs_on_the_systems_generator() -> None:
     assert finding.lower_bound <= 1
 
 
-class WrongP(CodebookMechanism):
-    """Says epsilon, draws with the weight of twice epsilon."""
-
-    factor = 2
-
-    def parameters(self, available: int) -> DrawParameters:
-        weight = floor_scaled_exp(Fraction(self.factor * self.epsilon), WEIGHT_OUTSIDE) - 1
-        return replace(super().parameters(available), weight_inside=weight)
-
-
-class TooNoisy(WrongP):
-    factor = Fraction(4, 5)  # type: ignore[assignment]
-
-
 class WrongComplement(CodebookMechanism):
     """An off-by-one: what should fall outside S starts inside it."""
 
@@ -112,14 +102,6 @@ class WrongComplement(CodebookMechanism):
         r = random.randbelow(p.total)
         inside = p.nearest * p.weight_inside
         return ranked[r // p.weight_inside] if r < inside else ranked[(r - inside) // p.weight_outside]
-
-
-class HalvedSensitivity(LaplaceMechanism):
-    """Uses sqrt(d), half the largest distance of two unit vectors."""
-
-    def __init__(self, epsilon: str, dimension: int) -> None:
-        super().__init__(epsilon, dimension)
-        self.scale /= 2.0
 
 
 class ForgottenDimension(LaplaceMechanism):
@@ -158,31 +140,25 @@ def test_an_off_by_one_in_the_complement_is_caught() -> None:
     assert not audit(WrongComplement(1), 40_000).passed
 
 
-def per_frame_case(mechanism: CodebookMechanism, frames: int, threshold: float) -> AuditCase:
-    """A pipeline that draws anew for each frame: what the viewer sees is the share of frames inside S."""
-    once = worst_case(mechanism, SPACE, TRIALS)
-    everyone = np.arange(len(SPACE.directions))
-    ranked = {
-        near: SPACE.rank(SPACE.directions[0] * (1 if near else -1), everyone).tolist()
-        for near in (True, False)
-    }
-    event = frozenset(ranked[True][: mechanism.parameters(len(everyone)).nearest])
-
-    def hits(near: bool, trials: int, random: RandomSource) -> int:
-        counts = (
-            sum(mechanism.draw(ranked[near], random) in event for _ in range(frames)) for _ in range(trials)
-        )
-        return sum(count >= threshold * frames for count in counts)
-
-    return replace(once, label="drawn per frame", hits=hits)
-
-
 def test_drawing_per_frame_is_caught() -> None:
-    case = per_frame_case(CodebookMechanism(1), frames=10, threshold=0.5)
+    case = per_frame_case(CodebookMechanism(1), SPACE, TRIALS, frames=10, threshold=0.5)
     finding = audit_case(case, trials=4_000, random=Seeded())
     assert finding.claim_broken
     assert finding.lower_bound > 1.5
-    assert audit_case(per_frame_case(CodebookMechanism(1), 1, 0.5), trials=40_000, random=Seeded()).passed
+    once = per_frame_case(CodebookMechanism(1), SPACE, TRIALS, frames=1)
+    assert audit_case(once, trials=40_000, random=Seeded()).passed
+
+
+@pytest.mark.parametrize("name", BROKEN_NAMES)
+def test_every_broken_mechanism_that_can_be_asked_for_is_caught(name: str) -> None:
+    finding = audit_case(broken_case(name, "1", SPACE, 20_000), trials=20_000, random=Seeded())
+    assert not finding.passed
+    assert "BROKEN" in finding.label
+
+
+def test_a_broken_mechanism_has_a_name() -> None:
+    with pytest.raises(CalibrationError, match="per-frame"):
+        broken_case("magic", "1", SPACE, 100)
 
 
 def test_the_whole_assignment_keeps_its_epsilon() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-import streamer.cli.audit
+import streamer.cli.audit.epsilon
 from calibration.exact import EpsilonLike
 from calibration.mechanisms import CodebookMechanism, Mechanism, create_mechanism
 from streamer.cli.app import app
@@ -47,7 +47,7 @@ def test_a_mechanism_that_spends_more_than_it_states_fails(monkeypatch: pytest.M
             else create_mechanism(name, epsilon, dimension=dimension)
         )
 
-    monkeypatch.setattr(streamer.cli.audit, "create_mechanism", create)
+    monkeypatch.setattr(streamer.cli.audit.epsilon, "create_mechanism", create)
     arguments = ("audit", "epsilon", "--epsilon", 1, "--trials", 4000, "--pixels", 0)
     done = _run(*arguments, "--mechanism", "codebook")
     assert done.exit_code == 1
@@ -61,10 +61,17 @@ def test_the_index_drawn_is_read_back_from_the_pixels(tmp_path: Path) -> None:
         "--out", tmp_path,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    pixels = json.loads((tmp_path / "epsilon.json").read_text())["pixels"]
+    (pixels,) = json.loads((tmp_path / "epsilon.json").read_text())["pixels"]
     assert pixels["runs"] == 4
     # Not every one: but far more than the one in K that guessing would get.
     assert pixels["recovered"] >= 2
+
+
+@pytest.mark.parametrize("name", ["wrong-p", "half-sensitivity", "per-frame", "too-noisy"])
+def test_what_is_broken_on_purpose_fails(name: str) -> None:
+    done = _run("audit", "epsilon", "--epsilon", 1, "--trials", 20_000, "--broken", name)
+    assert done.exit_code == 1
+    assert "FAIL" in done.output
 
 
 def test_a_wished_bound_becomes_an_epsilon_that_keeps_it(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from calibration.keys import new_key_file
 from calibration.scenes import Cutout, Keyframe, Role, Scene
 from streamer.cli.app import app
 
@@ -106,3 +107,60 @@ def test_probes_read_what_crosses_beside_the_code(portraits: Path, tmp_path: Pat
     # Two pictures of one codebook person differ by a turn and a shift: the recogniser knows everybody again.
     assert findings["code of the original"]["best_rank1"] == 1.0
     assert runner.invoke(app, [*arguments, "--limit", "0"]).exit_code == 1
+
+
+def test_hidden_faces_are_compared_with_the_key_and_without(portraits: Path, tmp_path: Path) -> None:
+    """Four people are too few to tell a rate from chance: what is compared and written is looked at, not judged."""
+    runner = CliRunner(env={"COLUMNS": "160"})
+    key = tmp_path / "hide.key"
+    new_key_file(key)
+    arguments = [
+        "audit",
+        "hide",
+        "--lfw",
+        str(portraits),
+        "--key-file",
+        str(key),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    done = runner.invoke(app, arguments)
+    written = json.loads((tmp_path / "out" / "hide.json").read_text())
+    assert done.exit_code == int(bool(written["broken"])), done.output
+    assert "no epsilon" in done.output
+    assert "no epsilon" in written["claim"]
+    rows = [result["row"] for result in written["results"]]
+    assert rows == [
+        "real faces to real faces", "real faces, key", "real faces, wrong key", "real faces, no key",
+        "outputs of one key", "outputs of two keys", "outputs of two keys, both held",
+    ]  # fmt: skip
+    assert (written["pictures"], written["synthetic"]) == (8, 16)
+    results = dict(zip(rows, written["results"], strict=True))
+    # The codebook's own people stand in for real ones: read from the picture, they are known again with the key.
+    assert results["real faces, key"]["area"] > 0.6
+
+
+def test_the_codebook_is_screened_again_from_its_pictures(portraits: Path, tmp_path: Path) -> None:
+    """Its own people as the gallery: every one of them is a double."""
+    runner = CliRunner(env={"COLUMNS": "160", "XDG_CACHE_HOME": str(tmp_path / "empty")})
+    arguments = [
+        "audit",
+        "codebook",
+        "--gallery",
+        str(portraits),
+        "--pictures",
+        "3",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 1, done.output
+    assert "pictures, gallery, sface" in done.output
+    assert "one recogniser alone" in done.output
+    written = json.loads((tmp_path / "out" / "codebook.json").read_text())
+    assert written["agreement"] > 0.9
+    stored, among, against = written["findings"]
+    assert stored["screening"]["passed"]
+    assert among["screening"]["passed"]
+    assert not against["screening"]["passed"]
+    assert written["gallery"] == 3

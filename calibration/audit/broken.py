@@ -1,0 +1,91 @@
+"""Mechanisms that are broken on purpose. An audit that does not catch them is no audit.
+
+Each states an epsilon and spends another, in a way that has been seen in the wild: a probability that belongs to
+another epsilon, the sensitivity of a data set in place of the true one, noise drawn anew for every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from calibration.audit.cases import AuditCase, worst_case
+from calibration.errors import CalibrationError
+from calibration.exact import EpsilonLike, floor_scaled_exp
+from calibration.identity_space import IdentitySpace
+from calibration.mechanisms import CodebookMechanism, DrawParameters, LaplaceMechanism
+from calibration.mechanisms.codebook import WEIGHT_OUTSIDE
+from calibration.randomness import RandomSource
+
+FRAMES = 10
+
+
+class WrongP(CodebookMechanism):
+    """Says epsilon, draws with the weight of twice epsilon."""
+
+    factor = Fraction(2)
+
+    def parameters(self, available: int) -> DrawParameters:
+        weight = floor_scaled_exp(self.factor * self.epsilon, WEIGHT_OUTSIDE) - 1
+        return replace(super().parameters(available), weight_inside=weight)
+
+
+class TooNoisy(WrongP):
+    """Says epsilon, draws with the weight of four fifths of it: safe, but not what is stated."""
+
+    factor = Fraction(4, 5)
+
+
+class HalvedSensitivity(LaplaceMechanism):
+    """Uses sqrt(d), half the largest distance of two unit vectors, as data sets' own maxima do."""
+
+    def __init__(self, epsilon: EpsilonLike, dimension: int) -> None:
+        super().__init__(epsilon, dimension)
+        self.scale /= 2.0
+
+
+def per_frame_case(
+    mechanism: CodebookMechanism,
+    space: IdentitySpace,
+    trials: int,
+    frames: int = FRAMES,
+    threshold: float = 0.5,
+) -> AuditCase:
+    """A pipeline that draws anew for each frame: what the viewer sees is the share of frames inside S."""
+    once = worst_case(mechanism, space, trials)
+    everyone = np.arange(len(space.directions))
+    ranked = {
+        near: space.rank(space.directions[0] * (1 if near else -1), everyone).tolist()
+        for near in (True, False)
+    }
+    event = frozenset(ranked[True][: mechanism.parameters(len(everyone)).nearest])
+
+    def hits(near: bool, trials: int, random: RandomSource) -> int:
+        counts = (
+            sum(mechanism.draw(ranked[near], random) in event for _ in range(frames)) for _ in range(trials)
+        )
+        return sum(count >= threshold * frames for count in counts)
+
+    return replace(once, label=f"drawn per frame, {frames} frames", hits=hits)
+
+
+def broken_case(name: str, epsilon: EpsilonLike, space: IdentitySpace, trials: int) -> AuditCase:
+    """The audit case of a broken mechanism. Raises CalibrationError for a name that is none of `BROKEN_NAMES`."""
+    if name not in _CASES:
+        raise CalibrationError(f"no broken mechanism {name!r}: choose one of {', '.join(BROKEN_NAMES)}")
+    case = _CASES[name](epsilon, space, trials)
+    return replace(case, label=f"BROKEN {name}: {case.label}")
+
+
+_CASES: dict[str, Callable[[EpsilonLike, IdentitySpace, int], AuditCase]] = {
+    "wrong-p": lambda epsilon, space, trials: worst_case(WrongP(epsilon), space, trials),
+    "too-noisy": lambda epsilon, space, trials: worst_case(TooNoisy(epsilon), space, trials),
+    "half-sensitivity": lambda epsilon, space, trials: worst_case(
+        HalvedSensitivity(epsilon, space.dimension), space, trials
+    ),
+    "per-frame": lambda epsilon, space, trials: per_frame_case(CodebookMechanism(epsilon), space, trials),
+}
+BROKEN_NAMES = tuple(_CASES)

@@ -1,0 +1,224 @@
+"""The codebook's screening, done again: are two of its people doubles, and is one of them the double of a real person?
+
+With two recognisers, one that the codebook was made with and one that the product does not use. The limits are those
+the codebook states about itself. The stored codes are held to them exactly. The pictures are encoded anew as well, since
+they are what is shown; they are stored compressed, which moves a code, so there the limits have a slack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration.audit.vectors import unit_rows
+from calibration.codebook import Codebook, Screening, screen_against, screen_pairs
+from engines.face.template import transform_points
+from engines.face.topology import five_points
+from engines.landmarks import FaceMesh, patch_from_box_and_points
+from streamer.audit.lfw import Portrait
+from streamer.audit.pictures import CentralFace, FoundFace, frame_of_picture
+from streamer.audit.recognisers import Recogniser
+from streamer.errors import InputError
+from streamer.frame import Float32Array, UInt8Array, invert_affine
+from streamer.planes import read_patch
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+LEAST_AGREEMENT = 0.9
+"""Cosine of a stored code to that of its picture: .92 to .99 in the shipped codebook."""
+PICTURE_SLACK = 0.06
+"""What a cosine of compressed pictures may have above the limit."""
+
+_MESH_PATCH_PX = 192
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the codebook states of itself, by the order of the recognisers that made it.
+
+    Attributes:
+        pairs: largest cosine of two people.
+        gallery: largest cosine to a real person; None where it was screened against none.
+    """
+
+    pairs: tuple[float, ...]
+    gallery: tuple[float, ...] | None
+
+    @classmethod
+    def of(cls, codebook: Codebook) -> Limits:
+        """Raises InputError when the codebook states none."""
+        figures: Any = codebook.meta.get("figures")
+        try:
+            pairs = (float(figures["pairs"]["limit"]), float(figures["pairs"]["second_limit"]))
+            gallery = figures.get("gallery")
+            limits = None if not gallery else (gallery["limits"]["first"], gallery["limits"].get("second"))
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                "the codebook states no limits of its screening: it cannot be screened again"
+            ) from None
+        return cls(
+            pairs, None if limits is None else tuple(float(limit) for limit in limits if limit is not None)
+        )
+
+
+@dataclass(frozen=True)
+class CodebookFinding:
+    """One screening.
+
+    Attributes:
+        what: which codes, and with whom they are compared.
+        compared: cosines looked at.
+        screening: the limit with its slack, the largest cosine, and the pairs above.
+    """
+
+    what: str
+    recogniser: str
+    compared: int
+    screening: Screening
+
+
+@dataclass(frozen=True)
+class CodebookOutcome:
+    """Everything found.
+
+    Attributes:
+        agreement: smallest cosine of a stored code to the code of the picture.
+        gallery: real pictures compared with; `faceless`, those without a face.
+        broken: one line per claim that does not hold.
+    """
+
+    people: int
+    agreement: float
+    findings: list[CodebookFinding]
+    gallery: int
+    faceless: int
+    broken: list[str]
+
+
+def audit_codebook(
+    codebook: Codebook,
+    recognisers: Sequence[Recogniser],
+    gallery: Sequence[Portrait],
+    finder: MeshFace,
+    on_picture: Callable[[], None] = lambda: None,
+) -> CodebookOutcome:
+    """Screen again. `recognisers`: SFace first, then the second one where it is at hand."""
+    limits = Limits.of(codebook)
+    own = _own_codes(codebook, recognisers, on_picture)
+    real, faceless = _gallery_codes(gallery, recognisers, finder, on_picture)
+    agreement = float((own[0] * codebook.codes_unit).sum(axis=1).min())
+    count = codebook.size * (codebook.size - 1) // 2
+    stored = codebook.screen(limits.pairs[0])
+    findings = [CodebookFinding("stored codes, each other", recognisers[0].name, count, stored)]
+    for at, recogniser in enumerate(recognisers):
+        pairs = screen_pairs(own[at], limits.pairs[at] + PICTURE_SLACK)
+        findings.append(CodebookFinding("pictures, each other", recogniser.name, count, pairs))
+        if len(real[at]) and limits.gallery is not None and at < len(limits.gallery):
+            against = screen_against(own[at], real[at], limits.gallery[at] + PICTURE_SLACK)
+            size = codebook.size * len(real[at])
+            findings.append(CodebookFinding("pictures, gallery", recogniser.name, size, against))
+    broken = claims_broken(agreement, findings, recognisers)
+    return CodebookOutcome(codebook.size, agreement, findings, len(real[0]), faceless, broken)
+
+
+def claims_broken(
+    agreement: float, findings: Sequence[CodebookFinding], recognisers: Sequence[Recogniser]
+) -> list[str]:
+    """One line for each screening that fails, and for what keeps this run from being evidence."""
+    broken = []
+    if agreement < LEAST_AGREEMENT:
+        broken.append(
+            f"a stored code is not that of its picture: cosine {agreement:.3f}, below {LEAST_AGREEMENT}"
+        )
+    for finding in findings:
+        pairs = finding.screening.pairs
+        if pairs:
+            broken.append(
+                f"{finding.what}, {finding.recogniser}: {len(pairs)} pairs above {finding.screening.limit:.3f},"
+                f" the largest {finding.screening.largest:.3f}"
+            )
+    if len(recognisers) < 2:
+        broken.append("one recogniser alone: veilstream models fetch attacker-fr-feature")
+    return broken
+
+
+def gallery_portraits(folder: Path, limit: int | None = None) -> list[Portrait]:
+    """Pictures below a folder, evenly taken when there are more than `limit`.
+
+    Raises:
+        InputError: there is none.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise InputError(f"{folder} has no pictures ({', '.join(SUFFIXES)}) in it or below")
+    if limit is not None and len(paths) > limit:
+        paths = [paths[round(at)] for at in np.linspace(0, len(paths) - 1, limit)]
+    return [Portrait(path, path.parent.name) for path in paths]
+
+
+class MeshFace:
+    """The face of a picture with its five points taken from the dense mesh, as the codebook's own are."""
+
+    def __init__(self, central: CentralFace, mesh: FaceMesh) -> None:
+        self._central, self._mesh = central, mesh
+
+    def find(self, picture_rgb_u8: UInt8Array) -> FoundFace | None:
+        face = self._central.find(picture_rgb_u8)
+        if face is None:
+            return None
+        frame = frame_of_picture(picture_rgb_u8)
+        patch_from_display = patch_from_box_and_points(face.box_xyxy_px, face.points_xy_px, _MESH_PATCH_PX)
+        patch = read_patch(frame.video, frame.geometry, patch_from_display, _MESH_PATCH_PX)
+        meshes, _ = self._mesh.run(patch[None])
+        mesh = transform_points(invert_affine(patch_from_display), meshes[0])
+        return FoundFace(face.box_xyxy_px, five_points(mesh).astype(np.float32), face.score)
+
+
+def _own_codes(
+    codebook: Codebook, recognisers: Sequence[Recogniser], on_picture: Callable[[], None]
+) -> list[Float32Array]:
+    """Unit codes (K, d) of the codebook's pictures, by recogniser."""
+    rows: list[list[Float32Array]] = [[] for _ in recognisers]
+    for index in range(codebook.size):
+        person = codebook.person(index)
+        points = five_points(person.mesh_xyz_px).astype(np.float32)
+        box = np.concatenate([person.mesh_xyz_px[:, :2].min(axis=0), person.mesh_xyz_px[:, :2].max(axis=0)])
+        face = FoundFace(box.astype(np.float32), points, 1.0)
+        for codes, recogniser in zip(rows, recognisers, strict=True):
+            codes.append(recogniser.encode(person.appearance_rgb_u8, face))
+        on_picture()
+    return [unit_rows(np.stack(codes)).astype(np.float32) for codes in rows]
+
+
+def _gallery_codes(
+    gallery: Sequence[Portrait],
+    recognisers: Sequence[Recogniser],
+    finder: MeshFace,
+    on_picture: Callable[[], None],
+) -> tuple[list[Float32Array], int]:
+    """Unit codes (G, d) by recogniser, and how many pictures have no face."""
+    rows: list[list[Float32Array]] = [[] for _ in recognisers]
+    found = 0
+    for picture, face in _faces(gallery, finder, on_picture):
+        found += 1
+        for codes, recogniser in zip(rows, recognisers, strict=True):
+            codes.append(recogniser.encode(picture, face))
+    stacked = [
+        unit_rows(np.stack(codes)).astype(np.float32) if codes else np.empty((0, 1), np.float32)
+        for codes in rows
+    ]
+    return stacked, len(gallery) - found
+
+
+def _faces(
+    gallery: Sequence[Portrait], finder: MeshFace, on_picture: Callable[[], None]
+) -> Iterator[tuple[UInt8Array, FoundFace]]:
+    for portrait in gallery:
+        picture = portrait.read()
+        face = finder.find(picture)
+        on_picture()
+        if face is not None:
+            yield picture, face
