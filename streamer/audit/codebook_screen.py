@@ -1,7 +1,7 @@
 """The codebook's screening, done again: are two of its people doubles, and is one of them the double of a real person?
 
 With two recognisers, one that the codebook was made with and one that the product does not use. The limits are those
-the codebook states about itself. The stored codes are held to them exactly. The pictures are encoded anew as well, since
+the codebook states about itself. The stored codes are held to them exactly. The pictures are encoded anew, since
 they are what is shown; they are stored compressed, which moves a code, so there the limits have a slack.
 """
 
