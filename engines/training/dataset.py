@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from engines.face import conditioning
 from engines.face.pose import HeadPose, crop_from_mesh, head_pose
+from engines.face.surroundings import softened
 from engines.face.template import CROP_SIDE_PX, transform_points
 from engines.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, OVAL, mirrored, mouth_opening
 from engines.face.warp import OPEN_MOUTH, apply_field, warp_field
@@ -36,6 +37,8 @@ _MOUTH_WEIGHT = 14.0
 _MOUTH_IS_OPEN = 0.08
 # Neighbouring frames of a video: the face has moved by at most so many crop px, and its landmarks shake.
 _STEP_PX, _SHAKE_PX = 2.0, 0.25
+# How much larger than its own the hole of a sample is: from, and up to but not.
+_HOLE_GROWTH_PX = (2, 8)
 _TONES_KEPT = 512
 _REFRESH_EVERY = 3000
 
@@ -227,7 +230,7 @@ class SampleMaker:
             truth = np.where(hole[..., None] > 0, truth, seen)
         grid = conditioning.colour_grid(seen, hole)
         self._tones.append(grid[2:6, 2:6].mean(axis=(0, 1)))
-        inputs = conditioning.pack(warped, seen, hole, outline, grid, conditioning.drawing(target_mesh))
+        inputs = conditioning.pack(warped, softened(seen, hole), hole, outline, grid, conditioning.drawing(target_mesh))
         known = (hole & scene.valid).astype(np.float32)
         return Sample(
             conditioning=inputs,
@@ -263,7 +266,9 @@ class SampleMaker:
         hole = conditioning.hole_mask(scene.mesh)
         if not cross and self._rng.random() < self._shares.other_hole:
             hole = hole | conditioning.hole_mask(self._other_shape(head_pose(scene.mesh)))
-        return hole
+        reach = int(self._rng.integers(*_HOLE_GROWTH_PX))
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        return np.asarray(cv2.dilate(hole, disc), dtype=np.uint8)
 
     def _outline(self, silhouette: UInt8Array, hole: UInt8Array, pose: HeadPose) -> Float32Array:
         """Outline of the synthetic face, sometimes cut narrower than its own silhouette."""

@@ -1,0 +1,39 @@
+"""What the decoder is told of the picture around the hole: its colours and light, not the line of hair, temple and jaw.
+
+A decoder that sees the surroundings sharply continues them into the strip between the hole and the synthetic face, and
+with them what a recogniser knows a person by. Blurred, they say what the strip must join on to and little more.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Float32Array = npt.NDArray[np.float32]
+UInt8Array = npt.NDArray[np.uint8]
+
+# Standard deviation of the blur, crop px, and the reduction at which it is done: blurred, nothing is lost by it.
+BLUR_PX = 6.0
+_REDUCTION = 4
+
+
+def softened(crop_rgb_f32: Float32Array, hole: UInt8Array) -> Float32Array:
+    """The crop blurred outside the hole, of what lies outside the hole alone.
+
+    Args:
+        crop_rgb_f32: (n, n, 3) float32 RGB.
+        hole: (n, n) uint8, 1 in the hole.
+
+    Returns:
+        (n, n, 3) float32; inside the hole, what its surroundings spread to, or zero where they are far.
+    """
+    height, width = hole.shape
+    known = np.asarray(hole == 0, dtype=np.float32)
+    small = (max(1, width // _REDUCTION), max(1, height // _REDUCTION))
+    sums = cv2.resize(crop_rgb_f32 * known[..., None], small, interpolation=cv2.INTER_AREA)
+    share = cv2.resize(known, small, interpolation=cv2.INTER_AREA)
+    sigma = BLUR_PX / _REDUCTION
+    sums, share = (cv2.GaussianBlur(part, (0, 0), sigma) for part in (sums, share))
+    spread = np.asarray(sums / np.maximum(share, 1e-3)[..., None], dtype=np.float32)
+    return np.asarray(cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
