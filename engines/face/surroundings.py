@@ -14,8 +14,8 @@ Float32Array = npt.NDArray[np.float32]
 UInt8Array = npt.NDArray[np.uint8]
 
 # Standard deviation of the blur, crop px, and the reduction at which it is done: blurred, nothing is lost by it.
-BLUR_PX = 6.0
-_REDUCTION = 4
+BLUR_PX = 3.0
+_REDUCTION = 2
 
 
 def softened(crop_rgb_f32: Float32Array, hole: UInt8Array) -> Float32Array:

@@ -38,7 +38,7 @@ _MOUTH_IS_OPEN = 0.08
 # Neighbouring frames of a video: the face has moved by at most so many crop px, and its landmarks shake.
 _STEP_PX, _SHAKE_PX = 2.0, 0.25
 # How much larger than its own the hole of a sample is: from, and up to but not.
-_HOLE_GROWTH_PX = (2, 8)
+_HOLE_GROWTH_PX = (0, 5)
 _TONES_KEPT = 512
 _REFRESH_EVERY = 3000
 
