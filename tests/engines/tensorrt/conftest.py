@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -90,7 +90,7 @@ def standin(
     functions = standin_cuda.graph_functions(machine)
     monkeypatch.setattr(graph, "_driver", lambda: functions)
     at_exit: list[Callable[[], None]] = []
-    monkeypatch.setattr(device.atexit, "register", at_exit.append)
+    monkeypatch.setattr(device, "atexit", SimpleNamespace(register=at_exit.append))
     device.open_device.cache_clear()
     yield Standin(machine, cuda, trt, standin_cuda.Misuse, tmp_path / "plans")
     gc.collect()
