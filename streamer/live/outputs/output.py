@@ -81,11 +81,13 @@ class PacketOutput:
 
     def finish(self, deadline: float) -> None:
         """Write what waits and complete the connection; until the monotonic `deadline` at most."""
-        sessions = [*self._left_behind, *([self._session] if self._session is not None else [])]
+        sessions = [session for session in (*self._left_behind, self._session) if session is not None]
         for session in sessions:
             session.packets.finish()
         for session in sessions:
-            session.thread.join(max(0.0, deadline - time.monotonic()))
+            # Those that hang were given up for good.
+            if not session.is_abandoned:
+                session.thread.join(max(0.0, deadline - time.monotonic()))
 
     def _begin(self, packet: EncodedPacket, now: float) -> _Session | None:
         self._left_behind = [session for session in self._left_behind if session.thread.is_alive()]
@@ -155,6 +157,10 @@ class _Session:
         if busy_since is not None and now - busy_since > STUCK_SECONDS:
             return f"no answer for {STUCK_SECONDS:g} s"
         return None if self.thread.is_alive() else "its thread has ended"
+
+    @property
+    def is_abandoned(self) -> bool:
+        return self._abandoned.is_set()
 
     def abandon(self) -> None:
         """Let it end by itself, whenever the call it hangs in comes back."""

@@ -69,7 +69,9 @@ class SegmentMuxer(Muxer):
         name = f"{self._camera}-{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z.mp4{_PART}"
         self._path = self._settings.folder.absolute() / name
         self._origin = packet.pts
-        container = av.open(str(self._path), "w", format="mp4", options={"movflags": _FRAGMENTED})
+        container = av.open(
+            str(self._path), "w", format="mp4", options={"movflags": _FRAGMENTED, "flush_packets": "1"}
+        )
         stream = add_stream(container, packet.head)
         container.metadata.update(mark_tags("mp4"))
         container.start_encoding()

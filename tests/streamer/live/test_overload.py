@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from streamer.live.overload import LARGEST_INTERVAL_FRAMES, LiveCadence, OverloadControl
 
 
@@ -70,7 +72,7 @@ def test_however_slow_detection_is_it_comes_within_the_look_ahead() -> None:
     sparse = [index * 0.2 for index in range(50)]
     answers = _due(cadence, sparse)
     looked_at = [at for at, due in zip(sparse, answers, strict=True) if due]
-    gaps = [later - earlier for earlier, later in zip(looked_at, looked_at[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(looked_at)]
     assert max(gaps) <= 0.5
 
 
