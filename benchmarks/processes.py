@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -42,7 +42,7 @@ def run_timed(command: Sequence[str], environment: dict[str, str] | None = None)
     return Run(wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def interleaved(commands: dict[str, Sequence[str]], rounds: int) -> dict[str, list[Run]]:
+def interleaved(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[Run]]:
     """Run the commands in turn, `rounds` times, after one warm-up each: drift of the machine hits all alike."""
     results: dict[str, list[Run]] = {name: [] for name in commands}
     for turn in range(rounds + 1):

@@ -1,14 +1,12 @@
 """Frames per second against the plain transcode and against deface 1.5.0, in one run, in turn.
 
-python -m benchmarks.speed CLIP... [--rounds 3] [--peers FOLDER] [--out results/]
+python -m benchmarks speed [--data FOLDER] [--peers FOLDER] [--clips CLIP...] [--rounds 3] [--out results/]
 
-deface is installed into a virtual environment of its own under FOLDER (needs network the first time).
+deface is installed into a virtual environment of its own under the folder of peers (needs network the first time).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -20,9 +18,17 @@ from typing import Any
 
 import av
 
-from benchmarks.processes import interleaved, machine, median_run
+from benchmarks.clips import SIZES, made_clip
+from benchmarks.context import Context
+from benchmarks.processes import Run, interleaved, median_run
+from benchmarks.report import Part, Table
 
 DEFACE = "deface==1.5.0"
+ENCODE = ("--preset", "veryfast", "--crf", "18")
+# Part of the floor's speed that is aimed at on two cores, by clip.
+FLOOR_BARS = {("360p", 0): 0.85, ("720p", 0): 0.85, ("1080p", 0): 0.85, ("720p", 1): 0.5, ("1080p", 8): 0.3}
+DEFACE_BAR = 3.0
+FACES = (0, 1, 4, 8)
 
 
 def deface_command(peers: Path) -> Path:
@@ -35,77 +41,118 @@ def deface_command(peers: Path) -> Path:
     return command
 
 
-def count_frames(clip: Path) -> int:
-    with av.open(str(clip)) as container:
-        return sum(1 for _ in container.decode(video=0))
+def ours(clip: Path, target: Path, *options: str) -> list[str]:
+    """Our command line for a clip, in a process of its own."""
+    return [sys.executable, "-m", "benchmarks.run_ours", str(clip), str(target), *ENCODE, *options]
 
 
-def measure(clip: Path, rounds: int, peers: Path | None, folder: Path) -> list[dict[str, Any]]:
-    """One row per way of doing it."""
+def measure(clip: Path, context: Context, *, every_way: bool) -> list[dict[str, Any]]:
+    """One row per way of doing it.
+
+    Args:
+        every_way: also our blur and solid, and deface with a small detector picture.
+    """
     with av.open(str(clip)) as container:
         stream = container.streams.video[0]
         width, height = stream.width, stream.height
-    frames = count_frames(clip)
-    ours = [sys.executable, "-m", "benchmarks.run_ours", str(clip)]
-    commands: dict[str, Sequence[str]] = {
-        "floor": [sys.executable, "-m", "benchmarks.floor", str(clip), str(folder / "floor.mp4")],
-        "ours": [*ours, str(folder / "ours.mp4"), "--preset", "veryfast", "--crf", "18"],
-    }
-    if peers is not None:
-        deface = str(deface_command(peers))
-        commands["deface"] = [deface, str(clip), "-o", str(folder / "deface.mp4")]
-        scale = "640x360" if width >= height else "360x640"
-        commands[f"deface --scale {scale}"] = [*commands["deface"], "--scale", scale]
-    rows = []
-    results = interleaved(commands, rounds)
+        frames = sum(1 for _ in container.decode(video=0))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        commands: dict[str, Sequence[str]] = {
+            "floor": [sys.executable, "-m", "benchmarks.floor", str(clip), str(folder / "floor.mp4")],
+            "ours": ours(clip, folder / "ours.mp4"),
+        }
+        if every_way:
+            for way in ("blur", "solid"):
+                commands[f"ours, {way}"] = ours(clip, folder / f"{way}.mp4", "--replace-with", way)
+        if context.peers is not None:
+            deface = [str(deface_command(context.peers)), str(clip), "-o", str(folder / "deface.mp4")]
+            commands["deface"] = deface
+            if every_way:
+                scale = "640x360" if width >= height else "360x640"
+                commands[f"deface --scale {scale}"] = [*deface, "--scale", scale]
+        results = interleaved(commands, context.rounds)
     floor_seconds = median_run(results["floor"]).wall
-    for name, runs in results.items():
-        run = median_run(runs)
-        rows.append(
-            {
-                "clip": clip.name,
-                "size": f"{width}x{height}",
-                "frames": frames,
-                "way": name,
-                "frames_per_second": frames / run.wall,
-                "of_floor": floor_seconds / run.wall,
-                **asdict(run),
-                "walls": [round(item.wall, 2) for item in runs],
-            }
+    return [
+        _row(clip, f"{width}x{height}", frames, way, runs, floor_seconds) for way, runs in results.items()
+    ]
+
+
+def _row(
+    clip: Path, size: str, frames: int, way: str, runs: Sequence[Run], floor_seconds: float
+) -> dict[str, Any]:
+    run = median_run(runs)
+    return {
+        "clip": clip.stem,
+        "size": size,
+        "frames": frames,
+        "way": way,
+        "frames_per_second": frames / run.wall,
+        "of_floor": floor_seconds / run.wall,
+        **asdict(run),
+        "walls": [round(item.wall, 2) for item in runs],
+    }
+
+
+def _table(rows: Sequence[dict[str, Any]], title: str, floor_bar: float | None) -> Table:
+    deface_seconds = next((row["wall"] for row in rows if row["way"] == "deface"), None)
+    cells = []
+    for row in rows:
+        is_ours = row["way"] == "ours"
+        times = "" if deface_seconds is None else f"{deface_seconds / row['wall']:.1f}"
+        if is_ours and deface_seconds is not None and deface_seconds / row["wall"] < DEFACE_BAR:
+            times += " !"
+        part = f"{row['of_floor']:.2f}" + (
+            " !" if is_ours and floor_bar is not None and row["of_floor"] < floor_bar else ""
         )
-    return rows
+        spread = f"{min(row['walls']):.1f} to {max(row['walls']):.1f}"
+        cells.append(
+            (
+                row["way"],
+                f"{row['frames_per_second']:.1f}",
+                part,
+                times,
+                spread,
+                f"{row['user']:.1f}",
+                f"{row['system']:.1f}",
+                f"{row['peak_mib']:.0f}",
+            )
+        )
+    header = (
+        "way",
+        "frames/s",
+        "of the floor",
+        "times deface",
+        "wall s",
+        "user s",
+        "system s",
+        "peak MiB",
+    )
+    return Table(title, header, cells)
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    lines = [
-        "| clip | size | frames | way | frames/s | of the floor | user s | system s | peak MiB |",
-        "|---|---|---|---|---|---|---|---|---|",
+def part(context: Context, clips: Sequence[Path] = ()) -> Part:
+    """Given clips; else real ones, and made ones of every resolution and number of faces."""
+    plan: list[tuple[Path, float | None, bool]] = [(clip, None, True) for clip in clips]
+    if not plan:
+        real = context.videos("intel_asl_02_s1_480p.mp4", "egoblur_gen1.mp4")
+        plan += [(clip, None, True) for clip in real[: 1 if context.quick else None]]
+        for size in list(SIZES)[: 1 if context.quick else None]:
+            for faces in FACES[:2] if context.quick else FACES:
+                clip = made_clip(context.clips, size, faces)
+                plan.append((clip, FLOOR_BARS.get((size, faces)), False))
+    tables, rows = [], []
+    for clip, bar, every_way in plan:
+        found = measure(clip, context, every_way=every_way)
+        aimed = f", aimed at {bar:g} of the floor" if bar is not None else ""
+        title = f"{found[0]['clip']}, {found[0]['size']}, {found[0]['frames']} frames{aimed}"
+        tables.append(_table(found, title, bar))
+        rows += found
+    notes = [
+        "Whole processes, start-up included, in turn; medians of the counted runs, and the range of their wall times. "
+        "`floor` decodes and encodes with the same settings and nothing between.",
+        f"Bold: less than {DEFACE_BAR:g} times deface's default, or less of the floor than is aimed at.",
     ]
-    lines += [
-        "| {clip} | {size} | {frames} | {way} | {frames_per_second:.1f} | {of_floor:.2f} | {user:.1f} | {system:.1f} "
-        "| {peak_mib:.0f} |".format(**row)
-        for row in rows
-    ]
-    return "\n".join(lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clips", type=Path, nargs="+")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers", type=Path, default=None)
-    parser.add_argument("--out", type=Path, default=None)
-    arguments = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for clip in arguments.clips:
-            rows += measure(clip, arguments.rounds, arguments.peers, Path(folder))
-    print(f"{machine()}\n\n{markdown(rows)}")
-    if arguments.out is not None:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"machine": machine(), "rows": rows}, indent=1)
-        (arguments.out / "speed.json").write_text(text + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    if context.peers is None:
+        notes.append("deface was left out: give --peers FOLDER.")
+    return Part("speed", "Speed", tables, rows, notes=notes)

@@ -184,11 +184,12 @@ def print_table(
         print(f"| {row['clip']} | {row['track']} | {row['frames']} | {cells} |")
     print("| **mean** | | | " + " | ".join(_cell(total[name]) for name in bars) + " |")
     print("| bar | | | " + " | ".join(f"{sign.strip('|')} {bar:g}" for sign, bar in bars.values()) + " |")
-    missed = [name for name, (sign, bar) in bars.items() if not _holds(total[name], sign, bar)]
+    missed = [name for name, (sign, bar) in bars.items() if not holds(total[name], sign, bar)]
     print("missed: " + (", ".join(missed) or "none"))
 
 
-def _holds(value: float | None, sign: str, bar: float) -> bool:
+def holds(value: float | None, sign: str, bar: float) -> bool:
+    """True when a bar is reached, or there was nothing to measure."""
     if value is None:
         return True
     if sign == ">=":
