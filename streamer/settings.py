@@ -175,6 +175,13 @@ class EncodeSettings(BaseModel):
     hardware: HardwareEncoding = HardwareEncoding.NONE
 
 
+class Precision(str, Enum):
+    """What the models compute in."""
+
+    FLOAT = "float"
+    INT8 = "int8"
+
+
 class AnonymizeSettings(BaseModel):
     """Everything that decides what an anonymized file looks like.
 
@@ -182,6 +189,7 @@ class AnonymizeSettings(BaseModel):
         hardware_decoding: decode in hardware where that works; in software, with a notice, where not.
         engine: inference backend; `auto` takes the fastest that can be used here.
         require_gpu: fail rather than compute on the CPU.
+        precision: `int8` takes the quantised version of each model that has one; see docs/benchmarks.
         engine_timeout_seconds: an engine that does not answer for this long is taken for dead, and faces are masked.
         threads: threads of each engine; 0 takes the number of cores.
     """
@@ -196,6 +204,7 @@ class AnonymizeSettings(BaseModel):
     decoder: Path | None = None
     engine: str = "auto"
     require_gpu: bool = False
+    precision: Precision = Precision.FLOAT
     engine_timeout_seconds: float = Field(default=30.0, gt=0.0)
     threads: int = Field(default=1, ge=0, le=64)
 

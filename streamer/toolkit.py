@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -30,19 +30,28 @@ from engines.guard import GuardedEngine
 from engines.identity import IdentityEncoder
 from engines.landmarks import FaceMesh, IrisLandmarks
 from engines.zoo.family import open_like
-from engines.zoo.registry import entry, model_path, open_model
+from engines.zoo.quantised import open_at
+from engines.zoo.registry import entry, model_path
 from streamer.engine_pool import EnginePool
 from streamer.errors import SettingsError
 from streamer.frame import UInt8Array
 from streamer.identity import IdentityKeeper
 from streamer.render.lids import LidReader
 from streamer.render.renderer import SyntheticRenderer
-from streamer.settings import AnonymizeSettings, DetectorName, Mode, PrivacySettings, ReplaceWith
+from streamer.settings import (
+    AnonymizeSettings,
+    DetectorName,
+    Mode,
+    Precision,
+    PrivacySettings,
+    ReplaceWith,
+)
 
 # What a second detector is asked for when it is to deny a face: it should say yes easily.
 SECOND_LOOK_THRESHOLD = 0.3
 # Tiles are cut from a picture this many times larger than the one shown as a whole.
 TILED_PICTURE_SCALE = 3
+NOTHING_QUANTISED = "no INT8 model is there, all compute in float; run: veilstream calibrate int8"
 
 
 @dataclass(slots=True)
@@ -95,6 +104,8 @@ class Toolkit:
         self.warnings: list[str] = []
         if settings.replace_with is ReplaceWith.SYNTHETIC:
             self.synthetic = self._open_synthetic(settings.privacy)
+        if settings.precision is Precision.INT8 and not self._has_int8:
+            self.warnings.append(NOTHING_QUANTISED)
         # Without a key each run is a session of its own; with one, the same input gets the same draws again.
         self._session = secrets.token_hex(8) if self._key is None else "keyed"
 
@@ -175,7 +186,12 @@ class Toolkit:
         engine = self._guarded(
             name.value,
             "detector",
-            lambda: open_detector_engine(name.value, backend=self._backend, threads=self._threads),
+            lambda: open_detector_engine(
+                name.value,
+                backend=self._backend,
+                threads=self._threads,
+                precision=self._precision,
+            ),
         )
         return detector_on(engine, name.value, score_threshold=score_threshold)
 
@@ -231,7 +247,7 @@ class Toolkit:
 
     def _open(self, name: str, role: str) -> Engine:
         return self._guarded(
-            name, role, lambda: open_model(name, backend=self._backend, threads=self._threads)
+            name, role, lambda: open_at(self._precision, name, backend=self._backend, threads=self._threads)
         )
 
     def _guarded(self, name: str, role: str, open_one: Callable[[], Engine]) -> Engine:
@@ -259,6 +275,14 @@ class Toolkit:
                 "sha256": info.weights_sha256,
             }
         )
+
+    @property
+    def _precision(self) -> Literal["float", "int8"]:
+        return "int8" if self.settings.precision is Precision.INT8 else "float"
+
+    @property
+    def _has_int8(self) -> bool:
+        return any(info["precision"] == "int8" for info in self._infos)
 
     @property
     def _backend(self) -> BackendName:

@@ -15,7 +15,7 @@ from engines.detectors.yunet import YuNetDetector
 from engines.errors import EngineError
 from engines.guard import GuardedEngine
 from engines.zoo.family import open_like
-from engines.zoo.registry import open_model
+from engines.zoo.quantised import Precision, open_at
 
 DetectorName = Literal["retinaface", "yunet", "centerface", "retina-face-package"]
 DETECTORS: tuple[DetectorName, ...] = get_args(DetectorName)
@@ -85,9 +85,18 @@ def detector_on(engine: Engine, name: str, *, score_threshold: float) -> FaceDet
 
 
 def open_detector_engine(
-    name: str, *, weights: Path | None = None, backend: BackendName = "auto", threads: int = 1
+    name: str,
+    *,
+    weights: Path | None = None,
+    backend: BackendName = "auto",
+    threads: int = 1,
+    precision: Precision = "float",
 ) -> Engine:
-    """The engine of a detector without the detector. Arguments and errors as `create_detector`."""
+    """The engine of a detector without the detector. Arguments and errors as `create_detector`.
+
+    Args:
+        precision: see `engines.zoo.quantised.open_at`; weights of one's own are run as they are.
+    """
     if name == "retina-face-package":
         from engines.detectors.retina_package import weights_file
 
@@ -95,4 +104,4 @@ def open_detector_engine(
     model = {"retinaface": "retinaface-mnet025"}.get(name, name)
     if weights is not None:
         return open_like(weights, model, backend=backend, threads=threads)
-    return open_model(model, backend=backend, threads=threads)
+    return open_at(precision, model, backend=backend, threads=threads)

@@ -1,4 +1,4 @@
-"""`veilstream calibrate`: from a wished bound to the epsilon that keeps it, and back."""
+"""`veilstream calibrate`: from a wished bound to the epsilon that keeps it, and back; and INT8 models."""
 
 from __future__ import annotations
 
@@ -19,18 +19,16 @@ from calibration.bounds import (
     epsilon_for_verification,
 )
 from streamer.audit.people import open_codebook
+from streamer.cli.int8 import int8
 from streamer.cli.results import write_results
 from streamer.errors import InputError, SettingsError
 
-calibrate_app = typer.Typer(help="Choose an epsilon.", no_args_is_help=True)
+calibrate_app = typer.Typer(help="Choose an epsilon; make INT8 models.", no_args_is_help=True)
+
+calibrate_app.command()(int8)
 
 # Epsilon is rounded down to this step: rounded up it would not keep the bound that was asked for.
 _STEPS_PER_UNIT = 10_000
-
-
-@calibrate_app.callback()
-def _calibrate() -> None:
-    """Keeps `epsilon` a sub-command although it is the only one."""
 
 
 @calibrate_app.command()
