@@ -99,7 +99,17 @@ def test_a_missing_file_says_what_to_do(copied_zoo: Path) -> None:
         registry.model_path("no-such-model")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"models": [{"name": "x"}]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"models": [{"name": "x"}]}',
+        # Cut off, and another program's file of that name.
+        registry.REGISTRY_FILE.read_text(encoding="utf-8")[:5000],
+        '{"format": "layers-model", "models": {"face": {"weights": []}}}',
+    ],
+)
 def test_a_damaged_registry_is_refused_with_one_line(copied_zoo: Path, text: str) -> None:
     registry.REGISTRY_FILE.write_text(text)
     registry.entries.cache_clear()
