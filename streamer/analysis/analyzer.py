@@ -16,6 +16,7 @@ from streamer.analysis.cadence import DetectionCadence
 from streamer.analysis.lookahead import LookAhead
 from streamer.analysis.observation import Observation
 from streamer.analysis.scenecut import SceneCutDetector
+from streamer.analysis.stillness import StillnessGate
 from streamer.analysis.tracker import Tracker
 from streamer.frame import (
     AnalyzedFrame,
@@ -115,6 +116,7 @@ class Analyzer:
         self._make_picture = make_picture
         self._cadence = cadence or DetectionCadence()
         self._cuts = SceneCutDetector()
+        self._stillness = StillnessGate()
         self._tracker = Tracker(
             start_threshold=self._settings.score_threshold,
             continue_threshold=self._settings.continue_threshold,
@@ -165,11 +167,12 @@ class Analyzer:
             cut = self._cuts.is_cut(picture) or cut
             if cut:
                 ended += self._tracker.end_all()
-            if self._cadence.is_due(scene_cut=cut):
+            if self._cadence.is_due(scene_cut=cut) and not self._nothing_new(picture):
                 observations = self._observe(picture, display_from_analysis)
                 step = self._tracker.step(observations, frame.pts_seconds)
                 assigned, ended = step.assigned, ended + step.ended_track_ids
                 self._since_success, self._relies_on_failure = 0, False
+                self._remember(picture, faces=bool(observations))
             else:
                 self._since_success += 1
         except Exception as error:  # whatever goes wrong here must end in a masked frame, not in a bare one
@@ -195,6 +198,21 @@ class Analyzer:
             self._cuts.reset()
         return broken
 
+    def _nothing_new(self, picture_rgb_u8: UInt8Array) -> bool:
+        """True when the detector saw this very picture, without a face, within the time of the look-ahead.
+
+        A face it would find now is then found in time for the look-ahead to cover it back to here.
+        """
+        if self._since_success >= self._settings.depth_frames or self._relies_on_failure:
+            return False
+        return self._stillness.is_still(picture_rgb_u8)
+
+    def _remember(self, picture_rgb_u8: UInt8Array, *, faces: bool) -> None:
+        if faces or self._tracker.has_tracks:
+            self._stillness.forget()
+        else:
+            self._stillness.looked_at(picture_rgb_u8)
+
     def _observe(self, picture_rgb_u8: UInt8Array, display_from_analysis: Float64Array) -> list[Observation]:
         began = time.perf_counter()
         found = self._detect(picture_rgb_u8)
@@ -213,6 +231,7 @@ class Analyzer:
                 type(error).__name__,
             )
         self._relies_on_failure = True
+        self._stillness.forget()
         self._cadence.failed()
 
 

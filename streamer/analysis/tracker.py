@@ -67,6 +67,11 @@ class Tracker:
         self._last_id = 0
         self._time_seconds: float | None = None
 
+    @property
+    def has_tracks(self) -> bool:
+        """True while a track is seen, or may be found again."""
+        return bool(self._tracks)
+
     def end_all(self) -> list[int]:
         """A new shot begins: no track goes on. Returns the ids that ended."""
         ended = [track.track_id for track in self._tracks]

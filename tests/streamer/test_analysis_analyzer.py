@@ -45,7 +45,8 @@ class Stage:
         self.detected_on: list[int] = []
         self._script = script
         self._index = -1
-        self._picture = picture or (lambda index: np.full((180, 320, 3), 90, np.uint8))
+        # Flickers: a picture that does not change is not looked at again.
+        self._picture = picture or (lambda index: np.full((180, 320, 3), 90 + 20 * (index % 2), np.uint8))
         self.analyzer = Analyzer(
             self._detect, self._make_picture, AnalyzerSettings(**settings), cadence=cadence
         )
@@ -243,6 +244,56 @@ def covered(box: np.ndarray, item: AnalyzedFrame) -> float:
         common = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
         best = max(best, float(np.prod(np.maximum(common, 0.0)) / np.prod(sides)))
     return best
+
+
+def still(index: int) -> np.ndarray:
+    """A room and the noise of a camera."""
+    noise = np.random.default_rng(index).normal(0.0, 1.5, (180, 320, 3))
+    room = np.linspace(40, 200, 320)[None, :, None]
+    return np.clip(room + noise, 0, 255).astype(np.uint8)
+
+
+def entered(index: int) -> np.ndarray:
+    """The same, with something of 8 px in it from frame 6 on."""
+    picture = still(index)
+    if index >= 6:
+        picture[100:108, 50:58] += 15
+    return picture
+
+
+def test_an_unchanged_room_is_looked_at_again_within_the_look_ahead_only(make_frame: MakeFrame) -> None:
+    stage = Stage(lambda _: [], picture=still, depth_frames=5)
+    for index in range(14):
+        stage.analyzer.push(make_frame(index, size=SIZE))
+    assert stage.detected_on == [0, 6, 12]
+
+
+def test_whatever_changes_in_the_room_is_looked_at_at_once(make_frame: MakeFrame) -> None:
+    stage = Stage(lambda _: [], picture=entered, depth_frames=30)
+    for index in range(9):
+        stage.analyzer.push(make_frame(index, size=SIZE))
+    assert stage.detected_on == [0, 6]
+
+
+def test_a_room_with_a_face_or_without_look_ahead_is_looked_at_in_every_frame(make_frame: MakeFrame) -> None:
+    with_face = Stage(lambda _: [found(100, 80)], picture=still, depth_frames=5)
+    without_look_ahead = Stage(lambda _: [], picture=still, depth_frames=0)
+    for stage in (with_face, without_look_ahead):
+        for index in range(6):
+            stage.analyzer.push(make_frame(index, size=SIZE))
+        assert stage.detected_on == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_face_that_was_overlooked_in_a_still_room_is_covered_back_to_the_last_look(
+    make_frame: MakeFrame,
+) -> None:
+    stage = Stage(lambda index: [found(100, 80)] if index >= 6 else [], picture=still, depth_frames=5)
+    ready = []
+    for index in range(9):
+        ready += stage.analyzer.push(make_frame(index, size=SIZE))
+    ready += stage.analyzer.flush()
+    assert stage.detected_on == [0, 6, 7, 8]
+    assert [bool(item.faces) for item in ready] == [False, *[True] * 8]
 
 
 def test_cadence_rises_under_load_and_falls_when_there_is_room() -> None:
