@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -26,6 +27,8 @@ from streamer.settings import (
     AnonymizeSettings,
     DetectorName,
     EncodeSettings,
+    HardwareEncoding,
+    Precision,
     PrivacySettings,
     ReplaceWith,
 )
@@ -53,6 +56,15 @@ class LogFormat(str, Enum):
     JSON = "json"
 
 
+def _in_software(encode: EncodeSettings) -> EncodeSettings:
+    if encode.hardware is not HardwareEncoding.NONE:
+        raise ValueError("live video is encoded in software; take hardware out")
+    return encode
+
+
+LiveEncode = Annotated[EncodeSettings, AfterValidator(_in_software)]
+
+
 class PushOutput(_Settings):
     """Sends the stream to a server; the protocol is the URL's scheme (rtsp, rtsps, rtmp, rtmps, srt).
 
@@ -64,7 +76,7 @@ class PushOutput(_Settings):
     kind: Literal["push"]
     url: SourceUrl
     transport: Transport = Transport.TCP
-    encode: EncodeSettings = EncodeSettings()
+    encode: LiveEncode = EncodeSettings()
 
     @field_validator("url")
     @classmethod
@@ -87,7 +99,7 @@ class HlsOutput(_Settings):
     folder: Path
     segment_seconds: float = Field(default=2.0, ge=0.5, le=30.0)
     keep: int = Field(default=6, ge=3, le=10_000)
-    encode: EncodeSettings = EncodeSettings()
+    encode: LiveEncode = EncodeSettings()
 
 
 class SegmentsOutput(_Settings):
@@ -105,7 +117,7 @@ class SegmentsOutput(_Settings):
     segment_seconds: float = Field(default=300.0, ge=1.0, le=86_400.0)
     keep_seconds: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     keep_bytes: int | None = Field(default=None, ge=1_000_000)
-    encode: EncodeSettings = EncodeSettings()
+    encode: LiveEncode = EncodeSettings()
 
 
 class PreviewOutput(_Settings):
@@ -222,7 +234,8 @@ class GatewaySettings(_Settings):
     Attributes:
         web: None serves nothing.
         ledger: file that takes one line per draw of every camera that names none of its own.
-        engine, engine_timeout_seconds, threads, decoder: see `AnonymizeSettings`.
+        engine, require_gpu, precision, engine_timeout_seconds, threads, decoder: see `AnonymizeSettings`.
+        log_format: of standard error.
     """
 
     cameras: tuple[CameraSettings, ...] = Field(min_length=1)
@@ -230,6 +243,8 @@ class GatewaySettings(_Settings):
     ledger: Path | None = None
     detector: DetectorName = DetectorName.RETINAFACE
     engine: str = "auto"
+    require_gpu: bool = False
+    precision: Precision = Precision.FLOAT
     engine_timeout_seconds: float = Field(default=30.0, gt=0.0)
     threads: int = Field(default=1, ge=0, le=64)
     decoder: Path | None = None
@@ -264,6 +279,8 @@ class GatewaySettings(_Settings):
                 analysis=analysis,
                 decoder=self.decoder,
                 engine=self.engine,
+                require_gpu=self.require_gpu,
+                precision=self.precision,
                 engine_timeout_seconds=self.engine_timeout_seconds,
                 threads=self.threads,
             )

@@ -16,12 +16,14 @@ _RECENT_SLOTS = 3
 def summary(gateway: GatewayView) -> dict[str, Any]:
     """Everything the page shows but the pictures."""
     snapshots = list(gateway.snapshots())
-    spent = {snapshot.scope: snapshot.epsilon_spent for snapshot in snapshots}
+    # Cameras that share a scope share its sum; the one that drew last knows it.
+    spent: dict[str, float] = {}
+    for snapshot in snapshots:
+        spent[snapshot.scope] = max(spent.get(snapshot.scope, 0.0), snapshot.epsilon_spent)
     return {
         "ready": gateway.ready,
         "healthy": gateway.healthy,
         "history_slot_seconds": HISTORY_SLOT_SECONDS,
-        # Cameras that share a scope share its sum.
         "epsilon_spent": sum(spent.values()),
         "cameras": [_camera(snapshot, gateway.preview(snapshot.name) is not None) for snapshot in snapshots],
     }

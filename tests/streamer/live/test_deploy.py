@@ -179,12 +179,14 @@ def test_alerts_ask_for_metrics_reasons_and_states_that_exist(gateway: Any) -> N
     families = text_string_to_metric_families(metrics_text(metrics_registry(gateway)).decode())
     samples = {sample.name for family in families for sample in family.samples} | {"up"}
     rules = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"][0]["rules"]
-    states, reasons = {state.value for state in CameraState}, {reason.value for reason in FallbackReason}
+    source = "\n".join(path.read_text() for path in (ROOT / "streamer" / "live").rglob("*.py"))
+    states = {state.value for state in CameraState}
+    reasons = {reason.value for reason in FallbackReason} | set(re.findall(r'frame_dropped\("(\w+)"', source))
     for rule in rules:
         asked = re.findall(r"\b(?:veilstream|process)_\w+|\bup\b", rule["expr"])
         assert asked
         assert set(asked) <= samples
         for label, known in (("state", states), ("reason", reasons)):
-            for values in re.findall(rf'{label}=~"([^"]+)"', rule["expr"]):
+            for values in re.findall(rf'{label}=~?"([^"]+)"', rule["expr"]):
                 assert set(values.split("|")) <= known
         assert {"alert", "expr", "labels", "annotations"} <= set(rule)

@@ -97,6 +97,10 @@ def test_a_camera_takes_the_shared_settings_and_a_scope_of_its_own() -> None:
             {"cameras": [camera(outputs=[{"kind": "push", "url": "http://srv/x"}])]},
             "camera 'door': outputs[0].url: cannot push to http",
         ),
+        (
+            {"cameras": [camera(outputs=[{"kind": "hls", "folder": "x", "encode": {"hardware": "auto"}}])]},
+            "camera 'door': outputs[0].encode: live video is encoded in software",
+        ),
         ({"cameras": [camera(input="${CAM}")]}, "camera 'door': input: the environment variable CAM is not set"),
         ({"cameras": [camera(input="${}")]}, "camera 'door': input: ${...} must hold the name"),
         ({"cameras": [camera(outputs=[{"kind": "preview"}] * 2)]}, "camera 'door': a camera has at most one"),

@@ -192,9 +192,9 @@ def test_pages_load_nothing_from_elsewhere(gateway: Any, browse: Any) -> None:
 def test_the_summary_counts_a_shared_scope_once(gateway: Any, browse: Any) -> None:
     from streamer.live.telemetry import CameraTelemetry
 
-    for name in ("door", "yard"):
+    for name, spent in (("door", 4.0), ("yard", 3.0)):
         telemetry = CameraTelemetry(name, scope="site")
-        telemetry.epsilon(4.0)
+        telemetry.epsilon(spent)
         gateway.telemetries.append(telemetry)
     gateway.add("hall").epsilon(1.5)
     got = browse().get("/api/summary").json()
