@@ -14,10 +14,16 @@ import threading
 import traceback
 from collections.abc import Iterable
 from datetime import datetime, timezone
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from streamer.live.settings import LogFormat
 from streamer.redact import redact_urls
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:
+    # Python 3.10 cannot subscript it.
+    _StreamHandler = logging.StreamHandler
 
 _log = logging.getLogger(__name__)
 HIDDEN = "***"
@@ -134,7 +140,7 @@ def configure_logging(
     sys.unraisablehook = lambda args: _uncaught("cleaning up", args.exc_value)
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class _Handler(_StreamHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name is logging's)
         """Nothing: the inherited one prints the record's arguments as they are."""
 
