@@ -20,8 +20,12 @@ from engines.errors import EngineError
 from engines.face.template import RECOGNITION_POINTS_PX, RECOGNITION_SIDE_PX, similarity_from_points
 from engines.identity import IdentityEncoder
 from engines.zoo.registry import entry, model_path, read_checked
+from streamer.audit.dlib_network import CHIP_SIDE_PX, INPUT, OUTPUT, onnx_of_dlib
 from streamer.audit.pictures import FoundFace
 from streamer.frame import Float32Array, UInt8Array
+
+# Share of the chip's side that dlib leaves around the face.
+_CHIP_PADDING = 0.25
 
 
 class Recogniser(Protocol):
@@ -59,7 +63,7 @@ def open_recognisers(threads: int = 1) -> Recognisers:
     missing = []
     makers: dict[str, Callable[[], Recogniser]] = {
         MobileFaceNetRecogniser.name: lambda: MobileFaceNetRecogniser(threads),
-        DlibRecogniser.name: DlibRecogniser,
+        DlibRecogniser.name: lambda: DlibRecogniser(threads),
     }
     for name, make in makers.items():
         try:
@@ -104,22 +108,24 @@ class MobileFaceNetRecogniser:
 
 
 class DlibRecogniser:
-    """dlib's ResNet (King 2017) on a chip that it aligns itself, by its own five points.
+    """dlib's ResNet (King 2017) on a chip that dlib aligns itself, by its own five points.
 
-    Its chip needs a box as its own detector draws them: square, from the brows to below the mouth.
+    Its weights run in onnxruntime (see `dlib_network`), which gives the same codes. The chip needs a box as dlib's own
+    detector draws them: square, from the brows to below the mouth.
     """
 
     name = "dlib"
     held_out = True
     has_common_part = True
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 1) -> None:
         try:
             self._dlib: Any = importlib.import_module("dlib")
         except ImportError:
             raise EngineError("dlib is not installed; run: pip install 'veilstream[audit]'") from None
         self._points = self._dlib.shape_predictor(str(model_path("attacker-dlib-points")))
-        self._network = self._dlib.face_recognition_model_v1(str(model_path("attacker-dlib")))
+        network = onnx_of_dlib(read_checked(entry("attacker-dlib")))
+        self._engine = open_engine(network, backend="onnxruntime", threads=threads)
 
     def encode(self, picture_rgb_u8: UInt8Array, face: FoundFace) -> Float32Array:
         points = face.points_xy_px.astype(np.float64)
@@ -129,8 +135,10 @@ class DlibRecogniser:
         left, top = (round(float(value)) for value in centre - half)
         right, bottom = (round(float(value)) for value in centre + half)
         shape = self._points(picture_rgb_u8, self._dlib.rectangle(left, top, right, bottom))
-        code = self._network.compute_face_descriptor(picture_rgb_u8, shape)
-        return np.array(code, dtype=np.float32)
+        chip = self._dlib.get_face_chip(picture_rgb_u8, shape, CHIP_SIDE_PX, _CHIP_PADDING)
+        values = np.ascontiguousarray(chip.transpose(2, 0, 1)[None], dtype=np.float32)
+        (codes,) = checked_infer(self._engine, {INPUT: values}, (OUTPUT,))
+        return np.asarray(codes[0], dtype=np.float32)
 
 
 def _aligned(picture_rgb_u8: UInt8Array, face: FoundFace) -> Float32Array:
