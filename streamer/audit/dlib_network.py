@@ -5,7 +5,7 @@ Read from dlib's own file, nothing retrained: codes differ by 2e-7. The architec
 
 A file holds layers from the input on. Integers are one byte (low four bits: how many bytes follow, high bit: sign) and
 those bytes, little-endian; a tensor is a version, four sizes and its float32 values. Behind the name of a layer come
-its parameters: of `con_4` filters and biases, of `affine_` factors and offsets, of `fc_2` (after two sizes) the weights.
+its parameters: of `con_4` filters and biases, of `affine_` factors and offsets, of `fc_2` (behind two sizes) weights.
 """
 
 from __future__ import annotations
