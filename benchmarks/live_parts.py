@@ -87,10 +87,9 @@ def send(clip: str, url: str, sent: Any, ready: multiprocessing.synchronize.Even
             number += 1
 
 
-def receive(port: int, received: Any, ready: multiprocessing.synchronize.Event) -> None:
+def receive(port: int, received: Any) -> None:
     """The server an output pushes to: `received[n]` is when frame n had arrived and was decoded, monotonic seconds."""
     options = {"rtsp_flags": "listen", "listen_timeout": "60"}
-    ready.set()
     url = f"rtsp://127.0.0.1:{port}/live"
     with contextlib.suppress(av.error.FFmpegError), av.open(url, format="rtsp", options=options) as container:
         container.streams.video[0].thread_count = 1
@@ -102,13 +101,17 @@ def receive(port: int, received: Any, ready: multiprocessing.synchronize.Event) 
 
 def relay(source: str, target: str) -> None:
     """Packets from one to the other, untouched: what the network and the protocols cost by themselves."""
-    with contextlib.suppress(av.error.FFmpegError), av.open(source, timeout=(20.0, 5.0)) as incoming:
-        with av.open(target, "w", format="rtsp", options={"rtsp_transport": "tcp"}) as outgoing:
-            stream = outgoing.add_stream_from_template(incoming.streams.video[0])
-            for packet in incoming.demux(video=0):
-                if packet.dts is not None:
-                    packet.stream = stream
-                    outgoing.mux(packet)
+    options = {"rtsp_transport": "tcp"}
+    with (
+        contextlib.suppress(av.error.FFmpegError),
+        av.open(source, timeout=(20.0, 5.0)) as incoming,
+        av.open(target, "w", format="rtsp", options=options) as outgoing,
+    ):
+        stream = outgoing.add_stream_from_template(incoming.streams.video[0])
+        for packet in incoming.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                outgoing.mux(packet)
 
 
 def stamps() -> Any:

@@ -1,6 +1,6 @@
 """Does the gateway stay as it is: memory, threads and descriptors over a long run with a camera that keeps failing.
 
-python -m benchmarks.live_soak [--minutes 30] [--out soak.json]
+python -m benchmarks.live --minutes 30 [--out results/]
 
 One camera (640x360, 10 frames a second, two faces) with all kinds of outputs. Every minute the camera's server is
 killed for five seconds; every two and a half minutes the server that is pushed to goes away for ten.
@@ -8,7 +8,6 @@ killed for five seconds; every two and a half minutes the server that is pushed 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import signal
@@ -172,18 +171,9 @@ def _target(target: Target) -> dict[str, int]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--out", type=Path, default=Path("soak.json"))
-    arguments = parser.parse_args()
+def soak(minutes: float, out: Path) -> None:
+    """Run, write everything into a file, and print the summary."""
     with tempfile.TemporaryDirectory() as folder:
-        result = {"machine": machine(), **run(arguments.minutes, Path(folder))}
-    arguments.out.write_text(json.dumps(result, indent=1))
+        result = {"machine": machine(), **run(minutes, Path(folder))}
+    out.write_text(json.dumps(result, indent=1))
     print(json.dumps({key: value for key, value in result.items() if key != "samples"}, indent=1))
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,6 @@ from streamer.live.source import LinkLost
 from streamer.live.states import CameraState, StateMachine
 from streamer.live.telemetry import CameraTelemetry
 from streamer.live.zones import PrivacyZones, RegionFilter
-from streamer.pipeline import ANALYZED_AHEAD
 from streamer.planes import analysis_picture
 from streamer.queues import BoundedQueue
 from streamer.render.compositor import AnonymizedFrame, Compositor
@@ -26,6 +25,8 @@ from streamer.toolkit import Toolkit
 
 _log = logging.getLogger(__name__)
 
+# Analyzed frames that may wait for rendering: where rendering is too slow, each one more is one more frame of delay.
+ANALYZED_AHEAD = 1
 # Frames that wait in the look-ahead are counted as at this rate; time bounds them below it.
 _FASTEST_RATE = 30.0
 
