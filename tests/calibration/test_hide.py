@@ -134,3 +134,14 @@ def test_the_page_on_privacy_has_the_claim_word_for_word() -> None:
     quoted = " ".join(line.removeprefix(">").strip() for line in page.splitlines() if line.startswith(">"))
     for claim in (PURE, WITH_DELTA, KEYED, HIDDEN):
         assert claim in quoted
+
+
+def test_as_many_known_pairs_as_dimensions_undo_the_rotation_for_everybody(codes: np.ndarray) -> None:
+    """Why a key is for one purpose and must be rotated: Procrustes (Schoenemann 1966) needs no key."""
+    dimension = 32
+    rotation = KeyedRotation(KEY, dimension, "door")
+    known = np.random.default_rng(5).normal(size=(dimension, dimension))
+    pairs = np.stack([rotation.hide(code) for code in known / np.linalg.norm(known, axis=1, keepdims=True)])
+    left, _, right = np.linalg.svd(pairs.T @ (known / np.linalg.norm(known, axis=1, keepdims=True)))
+    stranger = codes[0][:dimension] / np.linalg.norm(codes[0][:dimension])
+    assert np.allclose((left @ right).T @ rotation.hide(stranger), stranger)
