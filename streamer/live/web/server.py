@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 
@@ -12,6 +13,8 @@ from streamer.errors import SettingsError
 from streamer.live.settings import is_loopback
 from streamer.live.web.access import Access
 from streamer.redact import reason_of
+
+_log = logging.getLogger(__name__)
 
 _MOST_CONNECTIONS = 128
 
@@ -29,6 +32,7 @@ class WebServer:
         config = uvicorn.Config(
             app,
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             ws="none",
@@ -81,4 +85,6 @@ def serve_in_thread(app: FastAPI, host: str, port: int) -> WebServer:
         listening.close()
         reason = reason_of(error)
         raise SettingsError(f"web: cannot listen on {host} port {port} ({reason}); give another") from None
-    return WebServer(app, listening)
+    server = WebServer(app, listening)
+    _log.info("page, metrics and health checks at %s", server.url)
+    return server
