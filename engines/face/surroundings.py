@@ -18,12 +18,13 @@ BLUR_PX = 3.0
 _REDUCTION = 2
 
 
-def softened(crop_rgb_f32: Float32Array, hole: UInt8Array) -> Float32Array:
+def softened(crop_rgb_f32: Float32Array, hole: UInt8Array, blur_px: float = BLUR_PX) -> Float32Array:
     """The crop blurred outside the hole, of what lies outside the hole alone.
 
     Args:
         crop_rgb_f32: (n, n, 3) float32 RGB.
         hole: (n, n) uint8, 1 in the hole.
+        blur_px: standard deviation of the blur.
 
     Returns:
         (n, n, 3) float32; inside the hole, what its surroundings spread to, or zero where they are far.
@@ -33,7 +34,7 @@ def softened(crop_rgb_f32: Float32Array, hole: UInt8Array) -> Float32Array:
     small = (max(1, width // _REDUCTION), max(1, height // _REDUCTION))
     sums = cv2.resize(crop_rgb_f32 * known[..., None], small, interpolation=cv2.INTER_AREA)
     share = cv2.resize(known, small, interpolation=cv2.INTER_AREA)
-    sigma = BLUR_PX / _REDUCTION
+    sigma = blur_px / _REDUCTION
     sums, share = (cv2.GaussianBlur(part, (0, 0), sigma) for part in (sums, share))
     spread = np.asarray(sums / np.maximum(share, 1e-3)[..., None], dtype=np.float32)
     return np.asarray(cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)

@@ -39,6 +39,8 @@ _MOUTH_IS_OPEN = 0.08
 _STEP_PX, _SHAKE_PX = 2.0, 0.25
 # How much larger than its own the hole of a sample is: from, and up to but not.
 _HOLE_GROWTH_PX = (0, 5)
+# How much the surroundings are softened; about what the product does, so that this can be chosen afterwards.
+_SOFTENED_PX = (2.5, 8.0)
 _TONES_KEPT = 512
 _REFRESH_EVERY = 3000
 
@@ -230,7 +232,14 @@ class SampleMaker:
             truth = np.where(hole[..., None] > 0, truth, seen)
         grid = conditioning.colour_grid(seen, hole)
         self._tones.append(grid[2:6, 2:6].mean(axis=(0, 1)))
-        inputs = conditioning.pack(warped, softened(seen, hole), hole, outline, grid, conditioning.drawing(target_mesh))
+        inputs = conditioning.pack(
+            warped,
+            softened(seen, hole, float(rng.uniform(*_SOFTENED_PX))),
+            hole,
+            outline,
+            grid,
+            conditioning.drawing(target_mesh),
+        )
         known = (hole & scene.valid).astype(np.float32)
         return Sample(
             conditioning=inputs,
