@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 
 from streamer.errors import SettingsError
+from streamer.live import source as source_module
 from streamer.live.backoff import Backoff
 from streamer.live.frame import LiveFrame
+from streamer.live.link import LinkError
 from streamer.live.outputs.build import check_outputs
 from streamer.live.settings import CameraSettings, GatewaySettings
 from streamer.live.source import LinkLost, LiveSource
@@ -195,11 +197,32 @@ def test_what_is_no_camera_is_told_without_its_url(
     absent = read(str(tmp_path / "absent.mp4"))
     (tmp_path / "text.mp4").write_text("no video")
     text = read(str(tmp_path / "text.mp4"))
+    device = read("/dev/video99")
     wait_for(lambda: CameraState.RECONNECTING in missing.states, "it is tried again")
+    wait_for(lambda: CameraState.RECONNECTING in device.states, "a device may be plugged in later")
     wait_for(lambda: absent.machine.is_final and text.machine.is_final, "files are given up")
     assert absent.states == text.states == [CameraState.FAILED]
     assert "no such file" in caplog.text
     assert PASSWORD not in caplog.text
+
+
+def test_a_read_that_hangs_does_not_hold_up_the_end(
+    settings: Callable[..., GatewaySettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+
+    def hang(*_: object) -> Any:
+        release.wait()
+        raise LinkError("released")
+
+    monkeypatch.setattr(source_module, "open_link", hang)
+    given = settings({"input": "rtsp://127.0.0.1/1", "outputs": [{"kind": "preview"}]})
+    reading = Reading(given.cameras[0])
+    began = time.monotonic()
+    assert not reading.source.stop(0.2)
+    assert time.monotonic() - began < 5.0
+    assert reading.source.frames.is_done
+    release.set()
 
 
 def test_a_protocol_that_is_not_built_in_is_refused_at_the_start(
