@@ -29,13 +29,13 @@ class FloatModel:
     """A float model ready for quantisation.
 
     Attributes:
-        graph: the folded model; batch normalisations are part of the convolutions.
+        proto: the folded model; batch normalisations are part of the convolutions.
         sha256: of the file it came from.
         layers: names of its convolutions that gain from INT8, in the order of the graph.
         narrow_layers: names of those with too few channels to gain.
     """
 
-    graph: onnx.ModelProto
+    proto: onnx.ModelProto
     sha256: str
     layers: tuple[str, ...]
     narrow_layers: tuple[str, ...]
@@ -100,9 +100,12 @@ def _folded(model: bytes) -> onnx.ModelProto:
                 folded = onnx.version_converter.convert_version(folded, OPSET)
         except Exception as error:
             raise Int8Error(f"the model cannot be prepared: {_first_line(error)}") from error
+    names: set[str] = set()
     for number, node in enumerate(folded.graph.node):
-        # Layers are kept in float by name.
-        node.name = node.name or f"{node.op_type}_{number}"
+        # Layers are kept in float by name, and the calibrator wants every name once.
+        if not node.name or node.name in names:
+            node.name = f"{node.op_type}_{number}_{node.name}"
+        names.add(node.name)
     return folded
 
 

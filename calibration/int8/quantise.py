@@ -23,7 +23,7 @@ def quantised(model: FloatModel, ranges: Ranges, float_layers: Collection[str]) 
 
     kept = {*float_layers, *model.narrow_layers}
     quantizer = QDQQuantizer(
-        copy.deepcopy(model.graph),
+        copy.deepcopy(model.proto),
         per_channel=True,
         reduce_range=False,
         weight_qType=QuantType.QInt8,

@@ -34,7 +34,7 @@ def measure_ranges(model: FloatModel, samples: Iterable[Sample]) -> Ranges:
     reader = _Reader(samples)
     with tempfile.TemporaryDirectory(prefix="veilstream-int8-") as folder:
         path = Path(folder) / "float.onnx"
-        onnx.save(model.graph, path)
+        onnx.save(model.proto, path)
         calibrator = create_calibrator(
             path,
             QUANTISED_OPERATORS,

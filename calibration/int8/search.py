@@ -22,6 +22,9 @@ Opener = Callable[[bytes], Run]
 ErrorOf = Callable[[Sequence[Outputs], Sequence[Outputs]], float]
 """Outputs of the float model and of the quantised one over the same samples -> one error, 0 for none."""
 
+# Enough to put layers in order; the error that decides is measured on all.
+SAMPLES_OF_A_LAYER = 8
+
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps there are."""
 
@@ -96,7 +99,7 @@ def quantise_model(
     judge = _Judge(source, ranges, model, held_out, open_model, error_of)
     alone = []
     for number, name in enumerate(source.layers):
-        alone.append(LayerError(name, judge.error(set(source.layers) - {name})))
+        alone.append(LayerError(name, judge.error(set(source.layers) - {name}, SAMPLES_OF_A_LAYER)))
         on_progress(number + 1, len(source.layers))
     alone.sort(key=lambda item: -item.error)
     error_all = error = judge.error(())
@@ -140,8 +143,9 @@ class _Judge:
         run = open_model(model)
         self._wanted = [run(sample) for sample in held_out]
 
-    def error(self, float_layers: Collection[str]) -> float:
+    def error(self, float_layers: Collection[str], samples: int | None = None) -> float:
+        """On the first `samples`, or on all."""
         run = self._open(quantised(self._source, self._ranges, float_layers))
-        error = self._error_of(self._wanted, [run(sample) for sample in self._held_out])
+        error = self._error_of(self._wanted[:samples], [run(sample) for sample in self._held_out[:samples]])
         # NaN would count as small enough.
         return error if np.isfinite(error) else float("inf")

@@ -14,12 +14,11 @@ from rich.progress import Progress, SpinnerColumn
 from rich.table import Table
 
 from calibration.audit.report import as_json
-from calibration.int8 import open_float_model
 from engines.zoo.commands import write_atomically
 from engines.zoo.quantised import MANIFEST, calibrated_directory
 from streamer.audit.people import open_codebook
 from streamer.errors import InputError, SettingsError
-from streamer.int8.calibrate import Calibrated, LayerProgress, calibrate_models, float_model
+from streamer.int8.calibrate import Calibrated, LayerProgress, calibrate_models, check_float_model
 from streamer.int8.capture import capture, footage_streams, scene_streams
 from streamer.int8.latency import cpu_int8_instructions
 from streamer.int8.subjects import SUBJECTS
@@ -55,7 +54,7 @@ def int8(
         )
     # Before minutes of work: a damaged file, or a missing package, is found now.
     for name in names:
-        open_float_model(float_model(name, decoder))
+        check_float_model(name, decoder)
     missing = [path for path in footage or () if not path.is_file()]
     if missing:
         raise InputError(f"{missing[0]}: no such file; check the path")

@@ -10,7 +10,7 @@ from typing import Any
 
 from calibration.codebook import Codebook
 from calibration.errors import Int8Error
-from calibration.int8 import Quantised, quantise_model
+from calibration.int8 import Quantised, open_float_model, quantise_model
 from engines.backends import open_engine
 from engines.contract import Engine
 from engines.decoder import DECODER_MODEL
@@ -109,6 +109,19 @@ def float_model(name: str, decoder: Path | None) -> bytes:
         return decoder.read_bytes()
     except OSError as error:
         raise Int8Error(f"cannot read the decoder {decoder}: {error.strerror}") from None
+
+
+def check_float_model(name: str, decoder: Path | None) -> None:
+    """See, before minutes of work, that a model can be quantised at all.
+
+    Raises:
+        Int8Error: the file is damaged, or the package onnx is missing; the message names the file.
+    """
+    try:
+        open_float_model(float_model(name, decoder))
+    except Int8Error as error:
+        file = decoder if decoder is not None and name == DECODER_MODEL else name
+        raise Int8Error(f"{file}: {error}") from error
 
 
 def _calibrated(

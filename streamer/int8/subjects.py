@@ -87,12 +87,12 @@ def _encoder_figures(
 SUBJECTS = {
     subject.name: subject
     for subject in (
-        _of_crops("decoder-v1", decoder_accuracy, 0.05),
-        _detector("retinaface-mnet025", "retinaface", 0.05),
+        _of_crops("decoder-v1", decoder_accuracy, 0.03),
+        _detector("retinaface-mnet025", "retinaface", 0.2),
         _of_crops("face-mesh", mesh_accuracy, 0.05),
-        _of_crops("iris", iris_accuracy, 0.05),
-        Subject("sface", 0.15, _encoder_figures),
-        _detector("yunet", "yunet", 0.05),
-        _detector("centerface", "centerface", 0.05),
+        _of_crops("iris", iris_accuracy, 0.1),
+        Subject("sface", 0.13, _encoder_figures),
+        _detector("yunet", "yunet", 0.2),
+        _detector("centerface", "centerface", 0.2),
     )
 }

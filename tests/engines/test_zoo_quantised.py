@@ -1,0 +1,101 @@
+"""Which INT8 file stands for a float model: the user's own, only for the float file it was made from, and unchanged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engines.errors import EngineError, ModelHashError
+from engines.zoo import quantised, registry
+from engines.zoo.quantised import MANIFEST, calibrated_directory, int8_model, open_at
+
+FLOAT_SHA256 = "f" * 64
+DATA = b"an int8 model"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def calibrate(**changes: Any) -> Path:
+    folder = calibrated_directory()
+    folder.mkdir(parents=True)
+    (folder / "iris-int8.onnx").write_bytes(DATA)
+    line = {
+        "name": "iris",
+        "file": "iris-int8.onnx",
+        "sha256": hashlib.sha256(DATA).hexdigest(),
+        "made_from_sha256": FLOAT_SHA256,
+        "faster": True,
+        **changes,
+    }
+    (folder / MANIFEST).write_text(json.dumps({"models": [line]}))
+    return folder
+
+
+def test_the_users_own_file_counts_for_its_float_file_alone() -> None:
+    calibrate()
+    assert int8_model("iris", FLOAT_SHA256) == DATA
+    assert int8_model("iris", "0" * 64) is None
+
+
+def test_one_that_is_not_faster_is_not_used() -> None:
+    calibrate(faster=False)
+    assert int8_model("iris", FLOAT_SHA256) is None
+
+
+def test_a_changed_file_is_refused() -> None:
+    folder = calibrate()
+    (folder / "iris-int8.onnx").write_bytes(DATA + b"!")
+    with pytest.raises(ModelHashError, match="calibrate int8"):
+        int8_model("iris", FLOAT_SHA256)
+
+
+def test_a_lost_file_is_said() -> None:
+    folder = calibrate()
+    (folder / "iris-int8.onnx").unlink()
+    with pytest.raises(EngineError, match="calibrate int8"):
+        int8_model("iris", FLOAT_SHA256)
+
+
+def test_the_list_does_not_lead_out_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.onnx").write_bytes(DATA)
+    calibrate(file="../../elsewhere.onnx")
+    with pytest.raises(EngineError, match="cannot read"):
+        int8_model("iris", FLOAT_SHA256)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"models": [{}]}', '{"models": 3}'])
+def test_a_damaged_list_is_one_clear_line(text: str) -> None:
+    (calibrate() / MANIFEST).write_text(text)
+    with pytest.raises(EngineError, match=r"is damaged; delete it") as caught:
+        int8_model("iris", FLOAT_SHA256)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_an_int8_version_the_float_model_runs() -> None:
+    with open_at("int8", "iris") as engine:
+        assert engine.describe().precision == "fp32"
+        assert engine.describe().weights_sha256 == registry.entry("iris").sha256
+
+
+def test_a_shipped_one_counts_only_for_the_float_file_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    iris = registry.entry("iris")
+    shipped = replace(iris, name="iris-int8", source=replace(iris.source, member_sha256=FLOAT_SHA256))
+    monkeypatch.setattr(quantised, "entries", lambda: {"iris": iris, "iris-int8": shipped})
+    monkeypatch.setattr(quantised, "read_checked", lambda item: item.name.encode())
+    assert int8_model("iris", FLOAT_SHA256) == b"iris-int8"
+    assert int8_model("iris", iris.sha256) is None
+
+
+def test_what_ships_was_made_from_what_ships() -> None:
+    """An exchanged model needs `veilstream calibrate int8` and `python -m engines.zoo.pin` again."""
+    for name, item in registry.entries().items():
+        if name.endswith("-int8"):
+            assert item.source.member_sha256 == registry.entry(name.removesuffix("-int8")).sha256
