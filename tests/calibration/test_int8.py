@@ -24,6 +24,7 @@ from calibration.int8 import (
     relative_error,
 )
 from calibration.int8.graph import OPSET
+from engines.backends import int8 as backend_side
 from engines.backends import open_engine
 from engines.backends.int8 import is_quantised, with_unsigned_activations
 
@@ -220,3 +221,8 @@ def test_what_cannot_be_done_is_said() -> None:
         quantise_model(
             model, samples(1, 0), [], open_model=lambda data: open_engine(data).infer, most_error=1.0
         )
+
+
+def test_both_sides_know_the_same_names() -> None:
+    """`engines` reads what `calibration` writes, and neither imports the other."""
+    assert backend_side.MADE_FROM_KEY == MADE_FROM_KEY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from engines.errors import EngineError, ModelHashError
-from engines.zoo import quantised, registry
+from engines.zoo import pin, quantised, registry
 from engines.zoo.quantised import MANIFEST, calibrated_directory, int8_model, open_at
 
 FLOAT_SHA256 = "f" * 64
@@ -99,3 +100,31 @@ def test_what_ships_was_made_from_what_ships() -> None:
     for name, item in registry.entries().items():
         if name.endswith("-int8"):
             assert item.source.member_sha256 == registry.entry(name.removesuffix("-int8")).sha256
+
+
+def test_pinning_an_int8_file_notes_what_it_was_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="INT8 files are made with the extra int8")
+    registry_file, weights = tmp_path / "models.json", tmp_path / "weights"
+    document = json.loads(registry.REGISTRY_FILE.read_text())
+    iris = next(line for line in document["models"] if line["name"] == "iris")
+    document["models"] = [{**iris, "source": {**iris["source"], "kind": "calibration"}}]
+    registry_file.write_text(json.dumps(document))
+    model = onnx.load(registry.file_location(registry.entry("iris")))
+    onnx.helper.set_model_props(model, {"made_from_sha256": FLOAT_SHA256})
+    weights.mkdir()
+    onnx.save(model, weights / "iris.onnx")
+    monkeypatch.setattr(registry, "REGISTRY_FILE", registry_file)
+    monkeypatch.setattr(registry, "WEIGHTS_DIRECTORY", weights)
+    registry.entries.cache_clear()
+    try:
+        assert pin.main(["iris"]) == 0
+        shutil.copy(registry.ZOO_DIRECTORY / "weights" / "iris.onnx", weights / "iris.onnx")
+        with pytest.raises(EngineError, match="does not say what it was made from"):
+            pin.pin("iris")
+    finally:
+        registry.entries.cache_clear()
+    (line,) = json.loads(registry_file.read_text())["models"]
+    assert line["source"]["member_sha256"] == FLOAT_SHA256
+    assert line["sha256"] != iris["sha256"]
