@@ -16,7 +16,7 @@ from calibration.audit.cases import AuditCase, worst_case
 from calibration.errors import CalibrationError
 from calibration.exact import EpsilonLike, floor_scaled_exp
 from calibration.identity_space import IdentitySpace
-from calibration.mechanisms import CodebookMechanism, DrawParameters, LaplaceMechanism
+from calibration.mechanisms import CodebookMechanism, LaplaceMechanism
 from calibration.mechanisms.codebook import WEIGHT_OUTSIDE
 from calibration.randomness import RandomSource
 
@@ -28,9 +28,9 @@ class WrongP(CodebookMechanism):
 
     factor = Fraction(2)
 
-    def parameters(self, available: int) -> DrawParameters:
-        weight = floor_scaled_exp(self.factor * self.epsilon, WEIGHT_OUTSIDE) - 1
-        return replace(super().parameters(available), weight_inside=weight)
+    def __init__(self, epsilon: EpsilonLike = 1) -> None:
+        super().__init__(epsilon)
+        self._weight_inside = floor_scaled_exp(self.factor * self.epsilon, WEIGHT_OUTSIDE) - 1
 
 
 class TooNoisy(WrongP):
