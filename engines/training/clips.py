@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import EngineError
-from engines.training.codebook_pool import promising_styles
+from engines.training.codebook_candidates import promising_styles
+from engines.training.codebook_pool import Record
 from engines.training.edits import EditSpace, FaceReading, MeshModel, read_face, steer
 from engines.training.lids import close_eyes, closed_mesh
 from engines.training.synthesize import NEUTRAL, Fitted, encode_jpeg, is_usable_neutral
@@ -112,7 +113,14 @@ def render_clip(
         EngineError: no neutral face came out of ten people.
     """
     styles = promising_styles(
-        teacher, fitted.mean, fitted.foretell, fitted.foretell_code, seed=seed, truncation=(0.7, 0.85)
+        teacher,
+        fitted.mean,
+        fitted.edits,
+        fitted.foretell,
+        None,
+        seed=seed,
+        truncation=(0.7, 0.85),
+        record=Record(),
     )
     for style, _ in zip(styles, range(10), strict=False):
         neutral, _, reading = steer(

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,21 @@ from numpy.typing import NDArray
 
 from engines.errors import EngineError
 from engines.training import codebook_screens as screens
+from engines.training.codebook_candidates import folder_candidates, promising_styles, teacher_candidates
+from engines.training.codebook_compose import Parents, composed_candidates, parents_of
 from engines.training.codebook_faces import FaceExaminer, Portrait
 from engines.training.codebook_gallery import Gallery, encode_gallery
-from engines.training.codebook_pool import (
-    Pool,
-    folder_candidates,
-    load_pool,
-    promising_styles,
-    save_pool,
-    teacher_candidates,
-)
+from engines.training.codebook_pool import Pool, Record, load_pool, save_pool
+from engines.training.codebook_prospects import LEAST_PEOPLE, Crowd, Prospects, codes_of_portrait, of_teacher
+from engines.training.codebook_select import GALLERY_FAR, select
 from engines.training.codebook_sheets import write_sheets
 
 Float = NDArray[np.float32]
 
 FORMAT_VERSION = 1
-GALLERY_FAR = 1e-4
 _SHARD = 20
+# Who is worth a rendering is learned anew after so many examined.
+_ROUND = 300
 
 
 def register(subparsers: Any) -> None:
@@ -50,6 +47,20 @@ def register(subparsers: Any) -> None:
     def second(added: argparse.ArgumentParser) -> None:
         added.add_argument("--second-recogniser", type=Path, help="ONNX file of an independent recogniser")
 
+    def selecting(added: argparse.ArgumentParser) -> None:
+        added.add_argument("--gallery", type=Path, help="file written by the step `gallery`")
+        added.add_argument(
+            "--refused", type=Path, help="text file: names of candidates thrown out by eye, one a line"
+        )
+        added.add_argument(
+            "--pair-limits",
+            type=float,
+            nargs=2,
+            metavar=("FIRST", "SECOND"),
+            default=(screens.PAIR_COSINE_LIMIT, screens.SECOND_PAIR_COSINE_LIMIT),
+            help="largest cosines between two people, in either recogniser",
+        )
+
     candidates = step("candidates", _run_candidates, "render and examine people of the teacher")
     candidates.add_argument(
         "--teacher", type=Path, required=True, help="random_face/data of the random-face wheel"
@@ -61,7 +72,14 @@ def register(subparsers: Any) -> None:
     candidates.add_argument(
         "--truncation", type=float, nargs=2, default=(0.88, 1.08), metavar=("LOW", "HIGH")
     )
+    selecting(candidates)
     second(candidates)
+    compose = step("compose", _run_compose, "put together new people from parts of those in the pool")
+    compose.add_argument("--pool", type=Path, required=True)
+    compose.add_argument("--count", type=int, default=1500)
+    compose.add_argument("--seed", type=int, default=1)
+    selecting(compose)
+    second(compose)
     pictures = step("pictures", _run_pictures, "examine a folder of licensed pictures instead")
     pictures.add_argument("--pictures", type=Path, required=True)
     pictures.add_argument("--pool", type=Path, required=True)
@@ -72,10 +90,7 @@ def register(subparsers: Any) -> None:
     second(gallery)
     build = step("build", _run_build, "screen, balance and write the codebook")
     build.add_argument("--pool", type=Path, required=True)
-    build.add_argument("--gallery", type=Path, help="file written by the step `gallery`")
-    build.add_argument(
-        "--refused", type=Path, help="text file: names of candidates thrown out by eye, one a line"
-    )
+    selecting(build)
     build.add_argument("--size", type=int, default=1024)
     build.add_argument(
         "--origin", default="teacher random-face 2021.7.21.1", help="where the people come from"
@@ -83,58 +98,6 @@ def register(subparsers: Any) -> None:
     build.add_argument("--teacher-sha256", default="")
     build.add_argument("--sheets", type=Path, help="folder for contact sheets")
     build.add_argument("--out", type=Path, required=True)
-
-
-def select(
-    pool: Pool, *, size: int, gallery: Gallery | None, refused: frozenset[str]
-) -> tuple[list[int], dict[str, Any]]:
-    """Chooses the people of a codebook.
-
-    Returns:
-        Indices into the pool, and the figures that go into the file: pass rate of each screen, limits, balance.
-    """
-    passed = [i for i in range(len(pool)) if not screens.failed_screens(pool.measures[i])]
-    figures: dict[str, Any] = {
-        "examined": len(pool),
-        "pass_rates": screens.pass_rates(pool.measures),
-        "pass_rate_all": len(passed) / max(1, len(pool)),
-        "screens": [
-            {"name": s.name, "measure": s.measure, "low": _finite(s.low), "high": _finite(s.high)}
-            for s in screens.SCREENS
-        ],
-    }
-    seen = [i for i in passed if pool.names[i] not in refused]
-    figures["refused_by_eye"] = len(passed) - len(seen)
-    if gallery is not None:
-        limits = gallery.limits(GALLERY_FAR)
-        nearest = gallery.nearest({"first": pool.codes[seen], "second": pool.second_codes[seen]})
-        double = np.zeros(len(seen), bool)
-        for name, cosines in nearest.items():
-            double |= cosines > limits[name]
-        figures["gallery"] = {"far": GALLERY_FAR, "limits": limits, "pictures": len(gallery.people)}
-        figures["gallery"]["refused"] = int(double.sum())
-        seen = [i for i, is_double in zip(seen, double, strict=True) if not is_double]
-    strata = np.array([_stratum(pool.measures[i]) for i in seen], np.int64)
-    chosen, doubles = screens.choose(pool.codes[seen], pool.second_codes[seen], strata, size)
-    limits_of_pairs = screens.PairLimits()
-    figures["pairs"] = {
-        "limit": limits_of_pairs.first,
-        "second_limit": limits_of_pairs.second if pool.second_codes.shape[1] else None,
-        "refused": doubles,
-    }
-    indices = [seen[i] for i in chosen]
-    figures["balance"] = balance([pool.measures[i] for i in indices])
-    return indices, figures
-
-
-def balance(people: Sequence[Mapping[str, float]]) -> dict[str, dict[str, int]]:
-    """How many people fall into each class of each apparent attribute."""
-    tables: dict[str, dict[str, int]] = {}
-    classes = {"age_band": screens.AGE_BANDS, "sex_apparent": screens.SEXES, "skin_tone": screens.SKIN_TONES}
-    for position, (name, names) in enumerate(classes.items()):
-        counts = Counter(screens.attributes(measures)[position] for measures in people)
-        tables[name] = {label: counts[index] for index, label in enumerate(names)}
-    return tables
 
 
 def write_codebook(path: Path, pool: Pool, indices: Sequence[int], meta: Mapping[str, Any]) -> None:
@@ -161,18 +124,10 @@ def write_codebook(path: Path, pool: Pool, indices: Sequence[int], meta: Mapping
         age_band=kinds[:, 0],
         sex_apparent=kinds[:, 1],
         skin_tone=kinds[:, 2],
+        composed=pool.composed[order].astype(np.uint8),
         meta_json=np.array(json.dumps(meta, sort_keys=True)),
     )
     partial.replace(path)
-
-
-def _stratum(measures: Mapping[str, float]) -> int:
-    age, sex, tone = screens.attributes(measures)
-    return (age * len(screens.SEXES) + sex) * len(screens.SKIN_TONES) + tone
-
-
-def _finite(limit: float) -> float | None:
-    return float(limit) if np.isfinite(limit) else None
 
 
 def _run_candidates(options: argparse.Namespace) -> int:
@@ -180,37 +135,82 @@ def _run_candidates(options: argparse.Namespace) -> int:
 
     teacher, fitted = open_fitted(options.teacher, options.fitted)
     examiner = FaceExaminer(second_recogniser=options.second_recogniser)
-    styles = promising_styles(
-        teacher,
-        fitted.mean,
-        fitted.foretell,
-        fitted.foretell_code,
-        seed=options.seed,
-        truncation=tuple(options.truncation),
-    )
-    found = teacher_candidates(teacher, fitted.edits, fitted.foretell, examiner, styles)
-    portraits = (portrait for portrait, _ in zip(found, range(options.count), strict=False))
-    _fill_pool(options.pool, f"teacher-{options.seed:04d}", ((None, portrait) for portrait in portraits))
+    gallery = Gallery.load(options.gallery) if options.gallery else None
+    crowd = Crowd(gallery, screens.PairLimits(*options.pair_limits))
+    options.pool.mkdir(parents=True, exist_ok=True)
+    for done in range(0, options.count, _ROUND):
+        prospects = None
+        if any(options.pool.glob("*.npz")):
+            pool = load_pool(options.pool)
+            crowd.fill(pool, _read_refused(options.refused))
+            prospects = Prospects(pool, crowd) if len(of_teacher(pool)) >= LEAST_PEOPLE else None
+        record = Record()
+        seed = options.seed + done // _ROUND
+        styles = promising_styles(
+            teacher,
+            fitted.mean,
+            fitted.edits,
+            fitted.foretell,
+            prospects,
+            seed=seed,
+            truncation=tuple(options.truncation),
+            record=record,
+        )
+        found = teacher_candidates(teacher, fitted.edits, examiner, styles, crowd, record)
+        portraits = (
+            portrait for portrait, _ in zip(found, range(min(_ROUND, options.count - done)), strict=False)
+        )
+        _fill_pool(options.pool, f"teacher-{seed:05d}", _joining(portraits, crowd), record)
     return 0
+
+
+def _run_compose(options: argparse.Namespace) -> int:
+    examiner = FaceExaminer(second_recogniser=options.second_recogniser)
+    gallery = Gallery.load(options.gallery) if options.gallery else None
+    refused = _read_refused(options.refused)
+    pool = load_pool(options.pool)
+    crowd = Crowd(gallery, screens.PairLimits(*options.pair_limits))
+    crowd.fill(pool, refused)
+    parents = Parents(pool, parents_of(pool, refused), crowd)
+    record = Record()
+    found = composed_candidates(parents, examiner, crowd, record, seed=options.seed)
+    portraits = (portrait for portrait, _ in zip(found, range(options.count), strict=False))
+    _fill_pool(options.pool, f"composed-{options.seed:05d}", _joining(portraits, crowd), record)
+    return 0
+
+
+def _joining(portraits: Iterator[Portrait], crowd: Crowd) -> Iterator[tuple[None, Portrait]]:
+    """The portraits as they come; who may enter the codebook is taken into the crowd."""
+    for portrait in portraits:
+        codes = codes_of_portrait(portrait)
+        if not screens.failed_screens(portrait.measures) and crowd.too_close(codes) is None:
+            crowd.add(codes)
+        yield None, portrait
 
 
 def _run_pictures(options: argparse.Namespace) -> int:
     examiner = FaceExaminer(second_recogniser=options.second_recogniser)
-    _fill_pool(options.pool, "pictures", folder_candidates(options.pictures, examiner))
+    _fill_pool(options.pool, "pictures", folder_candidates(options.pictures, examiner), Record())
     return 0
 
 
-def _fill_pool(folder: Path, stem: str, portraits: Any) -> None:
+def _fill_pool(
+    folder: Path, stem: str, portraits: Iterable[tuple[str | None, Portrait]], record: Record
+) -> None:
+    """Examines and keeps portraits in shards, each with what was tallied since the last."""
     folder.mkdir(parents=True, exist_ok=True)
     batch: list[tuple[str, Portrait]] = []
     total = shard = 0
 
     def flush() -> None:
         nonlocal shard
-        save_pool(folder / f"{stem}-{shard:04d}.npz", [p for _, p in batch], [name for name, _ in batch])
+        path = folder / f"{stem}-{shard:04d}.npz"
+        save_pool(path, [p for _, p in batch], [name for name, _ in batch], record)
         passed = sum(not screens.failed_screens(p.measures) for _, p in batch)
-        print(f"{total} examined; of the last {len(batch)} {passed} pass every screen", flush=True)
+        print(f"{stem}: {total} examined; of the last {len(batch)} {passed} pass every screen", flush=True)
         shard += 1
+        record.tally.clear()
+        record.tried.clear()
         batch.clear()
 
     for name, portrait in portraits:
@@ -220,6 +220,10 @@ def _fill_pool(folder: Path, stem: str, portraits: Any) -> None:
             flush()
     if batch:
         flush()
+
+
+def _read_refused(path: Path | None) -> frozenset[str]:
+    return frozenset(path.read_text(encoding="utf-8").split()) if path else frozenset()
 
 
 def _run_gallery(options: argparse.Namespace) -> int:
@@ -233,11 +237,14 @@ def _run_gallery(options: argparse.Namespace) -> int:
 
 def _run_build(options: argparse.Namespace) -> int:
     pool = load_pool(options.pool)
-    refused: frozenset[str] = frozenset()
-    if options.refused:
-        refused = frozenset(options.refused.read_text(encoding="utf-8").split())
     gallery = Gallery.load(options.gallery) if options.gallery else None
-    indices, figures = select(pool, size=options.size, gallery=gallery, refused=refused)
+    indices, figures = select(
+        pool,
+        size=options.size,
+        gallery=gallery,
+        refused=_read_refused(options.refused),
+        limits=screens.PairLimits(*options.pair_limits),
+    )
     meta = {
         "names": {
             "age_band": screens.AGE_BANDS,

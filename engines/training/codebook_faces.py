@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engines.detectors import Detection, FaceDetector, create_detector
 from engines.face.template import RECOGNITION_POINTS_PX, RECOGNITION_SIDE_PX, similarity_from_points
-from engines.face.topology import OVAL, five_points
+from engines.face.topology import OVAL, five_points, mirror_index
 from engines.identity import IdentityEncoder
 from engines.landmarks import FaceMesh, IrisLandmarks
 from engines.training.edits import MEASURES, FaceReading, MeshModel, read_face
@@ -31,6 +31,11 @@ ATTRIBUTE_READOUT = Path(__file__).with_name("configs") / "attributes-v1.npz"
 # Inside the hairline, so that hair falling beside the face does not count.
 _FOREHEAD = (109, 338, 151, 108, 337, 69, 299, 9)
 _CHEEKS = (50, 280, 205, 425)
+# Outlines of the skin where only hair draws upright lines: the forehead, and the cheek of the picture's left.
+_FOREHEAD_OUTLINE = np.array(
+    [21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 301, 293, 334, 296, 336, 9, 107, 66, 105, 63, 71]
+)
+_CHEEK_OUTLINE = np.array([116, 117, 118, 119, 100, 36, 205, 187, 123])
 _EYE_CORNERS = ((33, 133), (263, 362))  # image left first, outer corner first
 _EYE_PATCH_SCALE = 2.3
 _DETECTION_CANVAS = 1.6  # the detectors see the picture with a rim, as they would see a face in a scene
@@ -47,7 +52,8 @@ class Portrait:
         measures: every number the screens look at, by name.
         second_code_unit: code of a second recogniser, or an empty array.
         source_box_xyxy_px: where the picture was cut out of its source.
-        style: (512,) of the teacher, zeros for a real picture.
+        style: (512,) of the teacher, zeros for a real picture or a composed person.
+        composed: put together from others.
     """
 
     picture_rgb_u8: Picture
@@ -57,6 +63,7 @@ class Portrait:
     second_code_unit: Float
     source_box_xyxy_px: Float
     style: Float = field(default_factory=lambda: np.zeros(512, np.float32))
+    composed: bool = False
 
 
 class FaceExaminer:
@@ -96,13 +103,19 @@ class FaceExaminer:
         seen = (reading.mesh_xyz_px[:, :2] - box[:2]) * scale
         face = read_face(picture, self.mesh_model, box_xyxy_px=np.concatenate([seen.min(0), seen.max(0)]))
         code, second = self.encode(picture, face.mesh_xyz_px)
+        return self.measured(picture, face, code, second, box)
+
+    def measured(
+        self, picture_rgb_u8: Picture, face: FaceReading, code: Float, second: Float, source_box: Float
+    ) -> Portrait:
+        """A portrait of a picture that has its final cut, with everything the screens look at."""
         measures = dict(zip(MEASURES, face.measures.tolist(), strict=True))
         measures["presence"] = face.presence
-        measures |= pixel_measures(picture, face.mesh_xyz_px)
+        measures |= pixel_measures(picture_rgb_u8, face.mesh_xyz_px)
         measures |= self.attributes(code)
-        measures |= self._detected(picture)
-        measures["lids_open"] = self.lids_open(picture, face.mesh_xyz_px)
-        return Portrait(picture, face.mesh_xyz_px, code, measures, second, box)
+        measures |= self._detected(picture_rgb_u8)
+        measures["lids_open"] = self.lids_open(picture_rgb_u8, face.mesh_xyz_px)
+        return Portrait(picture_rgb_u8, face.mesh_xyz_px, code, measures, second, source_box)
 
     def attributes(self, code_unit: Float) -> dict[str, float]:
         """Apparent attributes read from a code: ``male``, ``child``, ``older``, ``covered``; see the readout's card."""
@@ -238,7 +251,40 @@ def pixel_measures(picture_rgb_u8: Picture, mesh_xyz_px: Float) -> dict[str, flo
         "forehead_difference": forehead,
         "light_uneven": float(abs(left - right)),
         "sharpness": float(detail.std() / (grey[inside].mean() + 20.0)) if inside.any() else 0.0,
+        **hair_measures(grey, mesh),
     }
+
+
+def hair_measures(grey: Float, mesh_xy_px: NDArray[np.float64]) -> dict[str, float]:
+    """Upright lines on skin, which are strands of hair: ``forehead_lines`` and ``cheek_lines``.
+
+    The strength of a line is the larger eigenvalue of the Hessian less the other (Lindeberg 1998), at the width of a
+    strand, weighted by how upright the line is, since wrinkles lie across; of each region the 97th percentile, in
+    percent of the mean brightness; of the cheeks the worse.
+    """
+    eye_span = float(np.linalg.norm(mesh_xy_px[263] - mesh_xy_px[33]))
+    width = max(1.0, eye_span * 0.018)
+    smooth = cv2.GaussianBlur(grey, (0, 0), width)
+    xx = cv2.Sobel(smooth, -1, 2, 0, ksize=3) / 4
+    yy = cv2.Sobel(smooth, -1, 0, 2, ksize=3) / 4
+    xy = cv2.Sobel(smooth, -1, 1, 1, ksize=3) / 4
+    mean, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    across = np.arctan2(2 * xy, xx - yy) / 2
+    # Of the eigenvalues mean + half and mean - half the one of larger size is that across the line.
+    upright = np.where(mean >= 0, np.cos(across) ** 2, np.sin(across) ** 2)
+    strength = (np.abs(np.abs(mean) + half) - np.abs(np.abs(mean) - half)) * width**2 * upright
+    rim = np.ones((2 * max(1, int(eye_span * 0.05)) + 1,) * 2, np.uint8)
+
+    def lines(outline: NDArray[np.int64]) -> float:
+        region = np.zeros(grey.shape, np.uint8)
+        cv2.fillPoly(region, [np.rint(mesh_xy_px[outline]).astype(np.int32)], (1,))
+        inside = cv2.erode(region, rim) > 0
+        if not inside.any():
+            return float("nan")
+        return float(100 * np.quantile(strength[inside], 0.97) / (grey[inside].mean() + 20.0))
+
+    cheeks = (lines(_CHEEK_OUTLINE), lines(mirror_index()[_CHEEK_OUTLINE]))
+    return {"forehead_lines": lines(_FOREHEAD_OUTLINE), "cheek_lines": max(cheeks)}
 
 
 def _area(face: Detection) -> float:

@@ -58,6 +58,8 @@ SCREENS: tuple[Screen, ...] = (
     Screen("adult", "child", high=0.33),
     Screen("no glasses", "bridge_edge", high=0.055),
     Screen("free forehead", "forehead_difference", high=17.0),
+    Screen("no hair on the forehead", "forehead_lines", high=4.0),
+    Screen("no hair on the cheeks", "cheek_lines", high=4.0),
     Screen("face not covered", "covered", high=0.55),
     Screen("light from the front", "light_side", -0.15, 0.15),
     Screen("even light", "light_uneven", high=9.0),
@@ -111,26 +113,33 @@ def choose(
     size: int,
     *,
     limits: PairLimits | None = None,
-) -> tuple[list[int], int]:
+    among: NDArray[np.bool_] | None = None,
+    start: Sequence[int] = (),
+) -> list[int]:
     """Chooses up to ``size`` people, filling the thinnest stratum first, none of them the double of another.
 
     Args:
         codes: (N, D) unit codes; second_codes: (N, D2), or (N, 0).
         strata: (N,) stratum of each person; within one, who has the fewest doubles goes first.
+        among: (N,) who may be chosen; None for everybody.
+        start: who is chosen already.
 
     Returns:
-        The chosen indices in order of choice, and how many were refused as doubles.
+        ``start`` and the chosen indices in order of choice.
     """
     conflict = doubles(codes, second_codes, limits or PairLimits())
-    degree = conflict.sum(1)
+    able = np.ones(len(codes), bool) if among is None else among
+    degree = conflict[:, able].sum(1)
     # Who resembles few others goes first: it leaves the most people to choose from.
     queues = {
-        int(stratum): sorted(np.flatnonzero(strata == stratum).tolist(), key=lambda i: (-degree[i], -i))
+        int(stratum): sorted(
+            np.flatnonzero(able & (strata == stratum)).tolist(), key=lambda i: (-degree[i], -i)
+        )
         for stratum in np.unique(strata)
     }
-    counts = dict.fromkeys(queues, 0)
-    blocked = np.zeros(len(codes), bool)
-    chosen: list[int] = []
+    chosen = list(start)
+    counts = {stratum: int((strata[chosen] == stratum).sum()) for stratum in queues}
+    blocked = np.asarray(conflict[chosen].any(0), np.bool_)
     while len(chosen) < size and any(queues.values()):
         stratum = min((s for s in queues if queues[s]), key=lambda s: (counts[s], s))
         candidate = int(queues[stratum].pop())
@@ -139,7 +148,7 @@ def choose(
         chosen.append(candidate)
         counts[stratum] += 1
         blocked |= conflict[candidate]
-    return chosen, int(blocked.sum())
+    return chosen
 
 
 def doubles(codes: Float, second_codes: Float, limits: PairLimits) -> NDArray[np.bool_]:

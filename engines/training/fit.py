@@ -38,8 +38,6 @@ def fit_teacher(teacher_folder: Path, out: Path, *, samples: int, threads: int =
     space = fit_edits(styles, measures, held=held, held_weight=10.0)
     space.save(out / "edits.npz")
     fit_readout(styles, table, ridge=0.05).save(out / "foretold.npz")
-    columns = {f"code{i:03d}": codes[:, i] for i in range(codes.shape[1])}
-    fit_readout(styles, columns, ridge=1.0).save(out / "foretold_code.npz")
     print("correlation on held-out people:", np.round(space.correlation, 2).tolist())
 
 

@@ -48,13 +48,11 @@ class Fitted:
         mean: (512,) mean style.
         edits: steps that change one measure of a face.
         foretell: measures foretold from a style, to render only who is worth it.
-        foretell_code: recognition codes foretold from a style.
     """
 
     mean: Float
     edits: EditSpace
     foretell: LinearReadout
-    foretell_code: LinearReadout
 
 
 @dataclass
@@ -175,7 +173,6 @@ def open_fitted(teacher_folder: Path, fitted_folder: Path, *, threads: int = 1) 
         mean = np.load(fitted_folder / "mean_style.npy", allow_pickle=False)
         edits = EditSpace.load(fitted_folder / "edits.npz")
         foretell = LinearReadout.load(fitted_folder / "foretold.npz")
-        foretell_code = LinearReadout.load(fitted_folder / "foretold_code.npz")
         with np.load(fitted_folder / "head256.npz", allow_pickle=False) as head:
             weight, bias = head["weight"], head["bias"]
     except FileNotFoundError as error:
@@ -184,7 +181,7 @@ def open_fitted(teacher_folder: Path, fitted_folder: Path, *, threads: int = 1) 
         ) from None
     teacher = Teacher(teacher_folder, threads=threads)
     teacher.use_head(weight, bias)
-    return teacher, Fitted(mean, edits, foretell, foretell_code)
+    return teacher, Fitted(mean, edits, foretell)
 
 
 def register(subparsers: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,10 +15,11 @@ import pytest
 from calibration.codebook import Codebook
 from engines.errors import EngineError
 from engines.training import codebook_screens as screens
-from engines.training.codebook_build import balance, select, write_codebook
+from engines.training.codebook_build import write_codebook
 from engines.training.codebook_faces import Portrait, cut, picture_box, pixel_measures
 from engines.training.codebook_gallery import Gallery
-from engines.training.codebook_pool import Pool, load_pool, save_pool
+from engines.training.codebook_pool import Pool, Record, load_pool, save_pool
+from engines.training.codebook_select import balance, select
 from engines.training.codebook_sheets import write_sheets
 
 Float = npt.NDArray[np.float32]
@@ -36,6 +39,8 @@ GOOD: dict[str, float] = {
     "child": 0.0,
     "bridge_edge": 0.02,
     "forehead_difference": 8.0,
+    "forehead_lines": 1.0,
+    "cheek_lines": 1.0,
     "covered": 0.1,
     "light_side": 0.0,
     "light_uneven": 2.0,
@@ -90,9 +95,8 @@ def test_pass_rates_are_per_screen() -> None:
 def test_nobody_chosen_is_the_double_of_another_in_either_recogniser() -> None:
     codes, second = unit_codes(40, 16), unit_codes(40, 16, seed=3)
     limits = screens.PairLimits(0.3, 0.35)
-    chosen, refused = screens.choose(codes, second, np.zeros(40, np.int64), 40, limits=limits)
+    chosen = screens.choose(codes, second, np.zeros(40, np.int64), 40, limits=limits)
     assert 1 < len(chosen) < 40
-    assert len(chosen) + refused == 40
     for rows, limit in ((codes, limits.first), (second, limits.second)):
         cosines = rows[chosen] @ rows[chosen].T - 2 * np.eye(len(chosen))
         assert cosines.max() <= limit
@@ -101,8 +105,21 @@ def test_nobody_chosen_is_the_double_of_another_in_either_recogniser() -> None:
 def test_the_thinnest_stratum_is_filled_first() -> None:
     codes = unit_codes(60, 512)
     strata = np.array([0] * 50 + [1] * 10, np.int64)
-    chosen, _ = screens.choose(codes, np.zeros((60, 0), np.float32), strata, 20)
+    chosen = screens.choose(codes, np.zeros((60, 0), np.float32), strata, 20)
     assert sorted(strata[chosen].tolist()) == [0] * 10 + [1] * 10
+
+
+def test_who_is_chosen_already_counts_and_keeps_doubles_away() -> None:
+    codes = np.eye(64, dtype=np.float32)[:10]
+    codes[9] = codes[0]
+    strata = np.array([0] * 5 + [1] * 5, np.int64)
+    among = np.ones(10, bool)
+    among[[0, 1, 2]] = False
+    chosen = screens.choose(codes, np.zeros((10, 0), np.float32), strata, 6, among=among, start=[0, 1])
+    assert chosen[:2] == [0, 1]
+    assert 9 not in chosen
+    assert 2 not in chosen
+    assert sorted(strata[chosen].tolist()) == [0, 0, 0, 1, 1, 1]
 
 
 def test_the_gallery_limit_is_met_by_the_stated_share_of_strangers_only() -> None:
@@ -124,12 +141,35 @@ def test_selection_refuses_failures_doubles_of_real_people_and_names_thrown_out(
     gallery = Gallery({"first": real}, tuple(f"real-{i}" for i in range(21)))
     indices, figures = select(pool, size=10, gallery=gallery, refused=frozenset({"person-4"}))
     assert sorted(indices) == [0, 3, 5]
-    assert figures["pass_rates"]["adult"] == pytest.approx(5 / 6)
-    assert (figures["refused_by_eye"], figures["gallery"]["refused"], figures["pairs"]["refused"]) == (
-        1,
-        1,
-        0,
-    )
+    assert figures["rendered"]["pass_rates"]["adult"] == pytest.approx(5 / 6)
+    assert figures["rendered"]["counts"] == {
+        "examined": 6,
+        "passed": 5,
+        "not thrown out by eye": 4,
+        "unlike the gallery": 3,
+        "chosen": 3,
+    }
+    assert "composed" not in figures
+
+
+def test_rendered_people_go_before_composed_ones_and_both_are_counted(tmp_path: Path) -> None:
+    codes = np.eye(128, dtype=np.float32)
+    close = np.asarray(codes[0] + 0.5 * codes[1], np.float32)
+    people = [
+        replace(portrait(close / np.linalg.norm(close)), composed=True),
+        portrait(codes[0]),
+        replace(portrait(codes[2]), composed=True),
+    ]
+    record = Record(tally=Counter({"composed": 5}), tried=[(np.zeros(512, np.float32), True)])
+    save_pool(tmp_path / "a-000.npz", people, ["a", "b", "c"], record)
+    save_pool(tmp_path / "a-001.npz", [portrait(codes[3])], ["d"], Record(tally=Counter({"composed": 2})))
+    pool = load_pool(tmp_path)
+    assert (pool.tally["composed"], len(pool.tried)) == (7, 1)
+    indices, figures = select(pool, size=10, gallery=None, refused=frozenset())
+    assert [pool.names[i] for i in sorted(indices)] == ["b", "c", "d"]
+    assert figures["dropped_before"] == {"composed": 7}
+    assert figures["composed"]["counts"]["examined"] == 2
+    assert figures["composed"]["counts"]["chosen"] == 1
 
 
 def test_the_written_file_is_what_the_reader_reads(tmp_path: Path) -> None:
@@ -209,11 +249,27 @@ def test_pixel_measures_see_glasses_fringe_and_side_light(face_mesh: Float) -> N
     assert pixel_measures(shadow, face_mesh)["light_uneven"] > 9.0 > base["light_uneven"]
 
 
+def test_lines_on_skin_tell_strands_of_hair_from_wrinkles(face_mesh: Float) -> None:
+    skin = np.full((256, 256, 3), (200, 160, 140), np.uint8)
+    rows, columns = slice(40, 100), slice(90, 170)
+    strands, wrinkles = skin.copy(), skin.copy()
+    strands[rows, columns][:, ::8] = (90, 60, 40)
+    wrinkles[rows, columns][::8] = (90, 60, 40)
+    plain, hairy, old = (
+        pixel_measures(picture, face_mesh)["forehead_lines"] for picture in (skin, strands, wrinkles)
+    )
+    assert plain < 0.5
+    assert hairy > 4.0
+    assert old < hairy / 3
+
+
 def test_sheets_hold_every_picture(tmp_path: Path) -> None:
     pictures = np.random.default_rng(0).integers(0, 255, (5, 256, 256, 3), dtype=np.uint8)
     paths = write_sheets(tmp_path, "sheet", range(5), lambda i: pictures[i], columns=2, rows=2, tile_px=64)
     assert [path.name for path in paths] == ["sheet-00.png", "sheet-01.png"]
-    assert cv2.imread(str(paths[0])).shape == (128, 128, 3)
+    stored = cv2.imread(str(paths[0]))
+    assert stored is not None
+    assert stored.shape == (128, 128, 3)
 
 
 @pytest.fixture
