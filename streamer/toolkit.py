@@ -36,7 +36,7 @@ from streamer.engine_pool import EnginePool
 from streamer.errors import SettingsError
 from streamer.frame import UInt8Array
 from streamer.identity import IdentityKeeper
-from streamer.render.lids import LidReader
+from streamer.render.lids import EyeReader
 from streamer.render.renderer import SyntheticRenderer
 from streamer.settings import (
     AnonymizeSettings,
@@ -59,7 +59,7 @@ class SyntheticTools:
     """What only synthetic replacement needs."""
 
     mesh: FaceMesh
-    lids: LidReader
+    lids: EyeReader
     decoder: FaceDecoder
     encoder: IdentityEncoder | None
     codebook: Codebook
@@ -209,7 +209,7 @@ class Toolkit:
         encoder = IdentityEncoder(self._open("sface", "identity encoder")) if mechanism.needs_code else None
         return SyntheticTools(
             FaceMesh(self._mesh_engine),
-            LidReader(IrisLandmarks(self._open("iris", "lids"))),
+            EyeReader(IrisLandmarks(self._open("iris", "lids"))),
             FaceDecoder(self._open_decoder()),
             encoder,
             codebook,

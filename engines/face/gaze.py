@@ -16,8 +16,8 @@ Float32Array = npt.NDArray[np.float32]
 
 # Corners of the eyes, left and right in the picture, as places in their contours.
 _EYES = ((EYE_LEFT, 0, 8), (EYE_RIGHT, 8, 0))
-# Of the eye's width. The map folds at half of it; irises hardly go further than this.
-LARGEST_SHIFT = 0.16
+# Of the eye's width. The map folds at a quarter of it.
+LARGEST_SHIFT = 0.22
 _LEAST_WIDTH_PX = 4.0
 _SOFT_PX = 0.7
 _SHIFT = 4

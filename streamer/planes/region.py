@@ -49,6 +49,15 @@ class FaceRegion:
         )
         self._display_from_region = compose_affine(geometry.display_from_native, native_from_region)
 
+    @property
+    def display_from_region(self) -> Float64Array:
+        """(2, 3) affine from px of the region to display px."""
+        return self._display_from_region
+
+    def grey(self) -> UInt8Array:
+        """(h, w) uint8 brightness of the whole region, as fine as it was read."""
+        return np.asarray(cv2.cvtColor(self._levels[0], cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
     def patch(self, patch_from_display: Float64Array, size: int) -> Float32Array:
         """(size, size, 3) float32 RGB in 0..1; beyond the region its border is repeated."""
         affine = compose_affine(patch_from_display, self._display_from_region)

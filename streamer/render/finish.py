@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamer.frame import Float32Array, UInt8Array
+from streamer.frame import Float32Array, Float64Array, UInt8Array
 
 # A track's surroundings are measured at every so manyth frame, and a new measure counts this much.
 MEASURE_EVERY_FRAMES = 12
@@ -103,6 +103,15 @@ def _slope(grey: Float32Array) -> Float32Array:
     return np.asarray(cv2.magnitude(along, down), dtype=np.float32)
 
 
+def outside_hole(
+    region_shape: tuple[int, int], region_from_crop: Float64Array, hole: UInt8Array
+) -> npt.NDArray[np.bool_]:
+    """(h, w), True where a region shows nothing of the hole (128, 128) of a crop."""
+    height, width = region_shape
+    inside = cv2.warpAffine(hole, region_from_crop, (width, height), flags=cv2.INTER_LINEAR)
+    return np.asarray(np.asarray(inside) == 0, dtype=np.bool_)
+
+
 class TrackFinish:
     """Brings the patches of one track to the look of what surrounds them."""
 
@@ -136,7 +145,8 @@ class TrackFinish:
         look = measure_look(surroundings_u8, known)
         if look is None:
             return
-        self._noise = _smoothed(self._noise, look.noise)
+        # A patch coarser than the surroundings averages its grain away.
+        self._noise = _smoothed(self._noise, look.noise * min(patch_px_per_px, 1.0))
         if look.blur_px is None:
             return
         grey = cv2.cvtColor(_bytes(patch_rgb), cv2.COLOR_RGB2GRAY)

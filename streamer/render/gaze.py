@@ -13,7 +13,7 @@ import numpy as np
 from streamer.frame import Float64Array
 
 # In eye widths.
-STEP, STILL, LARGEST = 0.02, 0.02, 0.16
+STEP, STILL, LARGEST = 0.02, 0.02, 0.22
 MEMORY_READINGS = 150
 # With fewer readings than this the middle is not known well enough.
 LEAST_READINGS = 8

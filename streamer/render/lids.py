@@ -1,6 +1,7 @@
-"""How far the real eyes are open. The dense mesh hardly follows closing lids; the iris model does.
+"""How far the real eyes are open, and where they look. The dense mesh hardly follows closing lids; the iris model does.
 
-What crosses to the synthetic person is one number in eight steps: openness relative to the track's own open eyes.
+What crosses to the synthetic person is one number in eight steps: openness relative to the track's own open eyes. For
+where they look see `streamer.render.gaze`.
 (Lid contour of the iris model: Ablavatski et al., Real-time Pupil Tracking from Monocular Video for Digital
 Puppetry, 2020.)
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,26 +35,39 @@ ONE_EYE_YAW_RADIANS = 0.35
 ALTERNATE_WITHIN_SECONDS = 0.05
 
 
-class LidReader:
-    """Reads how far eyes are open: all that are wanted in a frame, in one call of the engine."""
+@dataclass(frozen=True, slots=True)
+class EyeReading:
+    """The eyes of one face, image left first; NaN for an eye that was not read.
+
+    Attributes:
+        openings: (2,) opening over width.
+        iris_places: (2,) how far the iris is to the right of the middle between the corners, in eye widths.
+    """
+
+    openings: Float64Array
+    iris_places: Float64Array
+
+
+class EyeReader:
+    """Reads eyes: all that are wanted in a frame, in one call of the engine."""
 
     def __init__(self, iris: IrisLandmarks) -> None:
         self._iris = iris
 
-    def openings(
+    def read(
         self,
         regions: Sequence[FaceRegion],
         meshes: Sequence[Float32Array],
         wanted: Sequence[tuple[bool, bool]],
-    ) -> Float64Array:
-        """(N, 2) opening over width of the left and the right eye (image left first), NaN where not wanted.
+    ) -> list[EyeReading]:
+        """One reading per face.
 
         Args:
             regions: the pixels of each face.
             meshes: of (468, 3), display px.
             wanted: which eyes to read; see `LidState.wanted`.
         """
-        openings = np.full((len(meshes), 2), np.nan)
+        openings, irises = np.full((2, len(meshes), 2), np.nan)
         places, patches = [], []
         for row, (region, mesh, eyes) in enumerate(zip(regions, meshes, wanted, strict=True)):
             for eye, indices in enumerate((EYE_LEFT, EYE_RIGHT)):
@@ -61,13 +76,18 @@ class LidReader:
                     patches.append(region.patch(affine, IRIS_PATCH_PX))
                     places.append((row, eye))
         if not patches:
-            return openings
-        contours, _ = self._iris.run(np.stack(patches))
+            return [EyeReading(*row) for row in zip(openings, irises, strict=True)]
+        contours, iris_points = self._iris.run(np.stack(patches))
         points = contours[:, :, :2].astype(np.float64)
-        width = np.linalg.norm(points[:, _CORNERS[1]] - points[:, _CORNERS[0]], axis=1)
+        first, last = points[:, _CORNERS[0]], points[:, _CORNERS[1]]
+        width = np.maximum(np.linalg.norm(last - first, axis=1), 1.0)
         gaps = [np.linalg.norm(points[:, upper] - points[:, lower], axis=1) for upper, lower in _LID_PAIRS]
-        openings[tuple(zip(*places, strict=True))] = np.mean(gaps, axis=0) / np.maximum(width, 1.0)
-        return openings
+        read = tuple(zip(*places, strict=True))
+        openings[read] = np.mean(gaps, axis=0) / width
+        irises[read] = (iris_points[:, 0, 0] - (first + last)[:, 0] / 2.0) / width
+        # The eye on the right was shown mirrored.
+        irises[:, 1] *= -1.0
+        return [EyeReading(*row) for row in zip(openings, irises, strict=True)]
 
 
 class LidState:

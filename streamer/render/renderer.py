@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,18 +17,22 @@ from calibration.errors import CalibrationError
 from engines.decoder import FaceDecoder
 from engines.errors import EngineError
 from engines.face.conditioning import colour_grid, drawing, hole_mask, outline_mask, pack
+from engines.face.gaze import turn_eyes
 from engines.face.pose import HeadPose, crop_from_mesh, head_pose
 from engines.face.template import CROP_SIDE_PX, transform_points
 from engines.face.topology import five_points
 from engines.face.warp import apply_field, warp_field
 from engines.landmarks import FaceMesh, patch_from_box_and_points
-from streamer.frame import Float32Array, Float64Array, Frame, TrackedFace, invert_affine
+from streamer.frame import Float32Array, Float64Array, Frame, TrackedFace, compose_affine, invert_affine
 from streamer.identity.keeper import IdentityKeeper, IdentityRefusal
 from streamer.planes import FaceRegion
 from streamer.planes.formats import pixel_format
 from streamer.render.compositor import FallbackReason, RenderedFace
-from streamer.render.lids import LidReader, LidState
+from streamer.render.finish import TrackFinish, outside_hole
+from streamer.render.gaze import GazeState
+from streamer.render.lids import EyeReader, EyeReading, LidState
 from streamer.render.motion import FaceMotion, PersonShape, TrackMotion
+from streamer.render.occlusion import SkinGrid
 from streamer.render.paint import Paintable, painted
 from streamer.render.smoothing import OneEuroFilter
 from streamer.render.trust import MINIMUM_SIDE_PX, TrackTrust, box_side_px
@@ -49,6 +53,9 @@ class _Track:
     motion: TrackMotion = field(default_factory=TrackMotion)
     trust: TrackTrust = field(default_factory=TrackTrust)
     lids: LidState = field(default_factory=LidState)
+    gaze: GazeState = field(default_factory=GazeState)
+    skin: SkinGrid = field(default_factory=SkinGrid)
+    finish: TrackFinish = field(default_factory=TrackFinish)
     # Light changes slower than the noise of the grid; unsmoothed, the synthetic skin would flicker.
     grid_filter: OneEuroFilter = field(
         default_factory=lambda: OneEuroFilter(minimum_cutoff_hz=1.0, speed_coefficient=4.0)
@@ -74,6 +81,8 @@ class _Prepared:
     slot: int
     conditioning: Float32Array
     paintable: Paintable
+    region: FaceRegion
+    finish: TrackFinish
 
 
 class SyntheticRenderer:
@@ -81,14 +90,14 @@ class SyntheticRenderer:
 
     Args:
         mesh: dense landmark model.
-        lids: reads how far the eyes are open.
+        eyes: reads how far the eyes are open and where they look.
         decoder: the network that corrects light, seams, lids and mouth.
         keeper: who wears which synthetic person.
     """
 
-    def __init__(self, mesh: FaceMesh, lids: LidReader, decoder: FaceDecoder, keeper: IdentityKeeper) -> None:
+    def __init__(self, mesh: FaceMesh, eyes: EyeReader, decoder: FaceDecoder, keeper: IdentityKeeper) -> None:
         self._mesh = mesh
-        self._lids = lids
+        self._eyes = eyes
         self._decoder = decoder
         self._keeper = keeper
         self._tracks: dict[int, _Track] = {}
@@ -108,14 +117,14 @@ class SyntheticRenderer:
             else:
                 large.append((slot, face))
         seen = self._look(frame, large, answers)
-        openings = self._lids.openings(
+        readings = self._eyes.read(
             [item.region for item in seen],
             [item.mesh_xyz_px for item in seen],
             [self._track(item).lids.wanted(item.pose.yaw_radians, frame.pts_seconds) for item in seen],
         )
         prepared = []
-        for item, opening in zip(seen, openings, strict=True):
-            outcome = self._prepare(frame, item, opening)
+        for item, reading in zip(seen, readings, strict=True):
+            outcome = self._prepare(frame, item, reading)
             if isinstance(outcome, FallbackReason):
                 answers[item.slot] = outcome
             else:
@@ -123,9 +132,8 @@ class SyntheticRenderer:
         if prepared:
             output = self._decoder.run(np.stack([item.conditioning for item in prepared]))
             for row, ready in enumerate(prepared):
-                answers[ready.slot] = painted(
-                    ready.paintable, output.fields[row], output.mask[row], output.fill[row]
-                )
+                made = painted(ready.paintable, output.fields[row], output.mask[row], output.fill[row])
+                answers[ready.slot] = _finished(ready, made, frame.index)
         return answers
 
     def _look(
@@ -164,16 +172,17 @@ class SyntheticRenderer:
     def _track(self, item: _SeenFace) -> _Track:
         return self._tracks[item.face.track_id]
 
-    def _prepare(self, frame: Frame, item: _SeenFace, opening: Float64Array) -> _Prepared | FallbackReason:
+    def _prepare(self, frame: Frame, item: _SeenFace, eyes: EyeReading) -> _Prepared | FallbackReason:
         track = self._track(item)
         try:
             points = five_points(item.mesh_xyz_px).astype(np.float32)
             person = self._keeper.person_for(item.face.track_id, frame, points)
             if track.shape is None:
                 track.shape = PersonShape(person.mesh_xyz_px)
-            openness = track.lids.openness(opening, item.pose.yaw_radians)
+            openness = track.lids.openness(eyes.openings, item.pose.yaw_radians)
             motion = track.motion.step(track.shape, item.mesh_xyz_px, frame.pts_seconds, openness)
-            return _condition(frame, item, person, motion, track)
+            look_aside = track.gaze.step(eyes.iris_places, item.pose.yaw_radians)
+            return _condition(frame, item, person, motion, look_aside, track)
         except IdentityRefusal as refusal:
             return FallbackReason(refusal.reason)
         except CalibrationError as error:
@@ -193,7 +202,12 @@ def _region(frame: Frame, face: TrackedFace, mesh_patch_from_display: Float64Arr
 
 
 def _condition(
-    frame: Frame, item: _SeenFace, person: SyntheticPerson, motion: FaceMotion, track: _Track
+    frame: Frame,
+    item: _SeenFace,
+    person: SyntheticPerson,
+    motion: FaceMotion,
+    look_aside: float,
+    track: _Track,
 ) -> _Prepared:
     """Warp the person into place and lay out what the decoder may see."""
     crop_from_display = crop_from_mesh(motion.real_xyz_px, motion.pose)
@@ -202,7 +216,9 @@ def _condition(
     crop = item.region.patch(crop_from_display, CROP_SIDE_PX)
     warp = warp_field(target, person.mesh_xyz_px)
     hole = hole_mask(real)
-    grid = track.grid_filter(colour_grid(crop, hole).astype(np.float64), frame.pts_seconds).astype(np.float32)
+    turn_eyes(warp.source_xy_px, target, person.mesh_xyz_px, look_aside)
+    skin = track.skin(colour_grid(crop, hole))
+    grid = track.grid_filter(skin.astype(np.float64), frame.pts_seconds).astype(np.float32)
     warped = apply_field(warp.source_xy_px, person.appearance_rgb_u8).astype(np.float32) / np.float32(255.0)
     conditioning = pack(warped, crop, hole, outline_mask(warp.silhouette, hole), grid, drawing(target))
     paintable = Paintable(
@@ -215,4 +231,21 @@ def _condition(
         # A sixteenth of the pixels tells, and over all of them it would cost as much as a network.
         without_colour=float(np.ptp(crop[::4, ::4], axis=2).mean()) < GREY_SPREAD,
     )
-    return _Prepared(item.slot, conditioning, paintable)
+    return _Prepared(item.slot, conditioning, paintable, item.region, track.finish)
+
+
+def _finished(ready: _Prepared, face: RenderedFace, frame_index: int) -> RenderedFace:
+    """The face with the blur and the grain of what surrounds it."""
+    finish = ready.finish
+    if finish.is_due(frame_index):
+        grey = ready.region.grey()
+        region_from_display = invert_affine(ready.region.display_from_region)
+        display_from_crop = invert_affine(ready.paintable.crop_from_display)
+        known = outside_hole(
+            grey.shape, compose_affine(region_from_display, display_from_crop), ready.paintable.hole
+        )
+        patch_px_per_px = float(
+            np.linalg.norm(face.patch_from_display[0, :2]) / np.linalg.norm(region_from_display[0, :2])
+        )
+        finish.measure(frame_index, grey, known, face.patch_rgb, patch_px_per_px)
+    return replace(face, patch_rgb=finish.apply(face.patch_rgb, frame_index))

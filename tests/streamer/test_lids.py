@@ -15,7 +15,7 @@ from engines.landmarks import IRIS_PATCH_PX, IrisLandmarks
 from engines.zoo.registry import model_path
 from streamer.frame import Frame, StreamGeometry
 from streamer.planes import FaceRegion
-from streamer.render.lids import LidReader, LidState, _eye_patch
+from streamer.render.lids import EyeReader, LidState, _eye_patch
 
 
 def _state(open_value: float = 0.32, frames: int = 30) -> LidState:
@@ -99,13 +99,13 @@ def test_painted_lids_are_read_as_shut() -> None:
         middle = (int(centre[0]), int(centre[1]))
         cv2.ellipse(pictures[1], middle, axes, 0, 0, 360, skin, -1)
         cv2.ellipse(pictures[1], (middle[0], middle[1] + axes[1] // 3), axes, 0, 20, 160, (40, 25, 20), 2)
-    reader = LidReader(IrisLandmarks.open())
+    reader = EyeReader(IrisLandmarks.open())
     readings = []
     for picture in pictures:
         video = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame = Frame(0, 0, Fraction(1, 25), video, StreamGeometry(256, 256))
         region = FaceRegion(frame, np.array([0.0, 0.0, 255.0, 255.0]), 1.0)
-        openings = reader.openings([region], [person.mesh_xyz_px], [(True, True)])
+        openings = reader.read([region], [person.mesh_xyz_px], [(True, True)])[0].openings
         readings.append(openings.mean())
     assert readings[0] > 0.2
     assert readings[1] < 0.8 * readings[0]
