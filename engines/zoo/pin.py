@@ -1,4 +1,8 @@
-"""Write the size and sha256 of an embedded file into `models.json`: `python -m engines.zoo.pin NAME...`."""
+"""Write the size and sha256 of an embedded file into `models.json`: `python -m engines.zoo.pin NAME...`.
+
+The INT8 version of a registered model, `weights/NAME-int8.onnx`, needs no line of its own before: `pin NAME-int8` makes
+it from the float model's, with the licence beside it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import sys
 from engines.backends.int8 import MADE_FROM_KEY
 from engines.errors import EngineError, ModelMissingError
 from engines.zoo import registry
+from engines.zoo.registry import INT8_SUFFIX
 
 
 def pin(name: str) -> str:
@@ -19,6 +24,8 @@ def pin(name: str) -> str:
         ModelMissingError: the file is not in `weights/`.
         EngineError: the model is unknown or is not an embedded one.
     """
+    if name not in registry.entries() and name.endswith(INT8_SUFFIX):
+        _register_int8(name)
     item = registry.entry(name)
     if not item.embedded:
         raise EngineError(f"model {name} is fetched, not embedded; its sha256 is that of its package member")
@@ -35,6 +42,38 @@ def pin(name: str) -> str:
                 line["source"]["member_sha256"] = _made_from(data, name)
     registry.REGISTRY_FILE.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return sha256
+
+
+def _register_int8(name: str) -> None:
+    """Add the line and the licence of an INT8 model after those of its float model."""
+    float_name = name.removesuffix(INT8_SUFFIX)
+    item = registry.entry(float_name)
+    if not (registry.WEIGHTS_DIRECTORY / f"{name}.onnx").is_file():
+        raise ModelMissingError(f"model {name}: put {name}.onnx into {registry.WEIGHTS_DIRECTORY} first")
+    document = json.loads(registry.REGISTRY_FILE.read_text(encoding="utf-8"))
+    places = [line["name"] for line in document["models"]]
+    line = {
+        **document["models"][places.index(float_name)],
+        "name": name,
+        "file": f"{name}.onnx",
+        "source": {
+            "kind": "calibration",
+            "package": "veilstream",
+            "version": "1",
+            "member": "calibration.int8",
+            "member_sha256": "",
+        },
+        "transform": f"{float_name} with convolutions in INT8, by `veilstream calibrate int8`; see docs/benchmarks",
+        "note": f"INT8 version of {float_name}, for `--precision int8`",
+    }
+    document["models"].insert(places.index(float_name) + 1, line)
+    licence = registry.WEIGHTS_DIRECTORY / f"{float_name}.LICENSE.txt"
+    text = f"{name}.onnx: {item.file} with its convolutions in INT8, under the terms of that file:\n\n"
+    (registry.WEIGHTS_DIRECTORY / f"{name}.LICENSE.txt").write_text(
+        text + licence.read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    registry.REGISTRY_FILE.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    registry.entries.cache_clear()
 
 
 def _made_from(model: bytes, name: str) -> str:

@@ -16,12 +16,11 @@ from engines.backends import BackendName, open_engine
 from engines.contract import Engine
 from engines.errors import EngineError, ModelHashError
 from engines.places import user_cache_directory
-from engines.zoo.registry import entries, entry, open_model, read_checked
+from engines.zoo.registry import INT8_SUFFIX, entries, entry, open_model, read_checked
 
 Precision = Literal["float", "int8"]
 
 MANIFEST = "int8.json"
-_SUFFIX = "-int8"
 
 
 def calibrated_directory() -> Path:
@@ -55,7 +54,7 @@ def int8_model(name: str, made_from_sha256: str) -> bytes | None:
     line = _calibrated(made_from_sha256)
     if line is not None:
         return _read(line) if line["faster"] else None
-    shipped = entries().get(name + _SUFFIX)
+    shipped = entries().get(name + INT8_SUFFIX)
     if shipped is None or shipped.source.member_sha256 != made_from_sha256:
         return None
     return read_checked(shipped)

@@ -23,6 +23,9 @@ ZOO_DIRECTORY = Path(__file__).parent
 WEIGHTS_DIRECTORY = ZOO_DIRECTORY / "weights"
 REGISTRY_FILE = ZOO_DIRECTORY / "models.json"
 
+# The INT8 version of the model NAME is registered as NAME-int8.
+INT8_SUFFIX = "-int8"
+
 Role = Literal["detector", "landmarks", "iris", "identity", "decoder", "codebook", "teacher", "attacker"]
 SourceKind = Literal["wheel", "sdist", "npm", "training", "calibration"]
 

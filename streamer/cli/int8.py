@@ -84,7 +84,8 @@ def _progress(console: Console) -> Iterator[tuple[Callable[[str], None], LayerPr
 
 def _table(results: Sequence[Calibrated]) -> Table:
     table = Table(title=f"INT8 against float, one thread; INT8 instructions here: {cpu_int8_instructions()}")
-    for heading in ("model", "layers in float", "accuracy on held-out inputs", "MB", "ms, float to INT8"):
+    table.add_column("model", no_wrap=True)
+    for heading in ("layers in float", "accuracy on held-out inputs", "MB", "ms, float to INT8"):
         table.add_column(heading)
     for result in results:
         kept = result.quantised

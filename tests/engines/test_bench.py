@@ -25,10 +25,11 @@ from engines.zoo import registry
 X = (TensorSpec("x", (None, None), "float32"),)
 
 
-def test_every_shipped_graph_is_measured() -> None:
-    assert set(runnable_models()) == {
+def test_every_shipped_float_graph_is_measured() -> None:
+    shipped = {
         item.name for item in registry.entries().values() if item.embedded and item.file.endswith(".onnx")
     }
+    assert set(runnable_models()) == {name for name in shipped if not name.endswith(registry.INT8_SUFFIX)}
 
 
 @pytest.mark.parametrize("name", ["iris", "yunet", "decoder-v1"])

@@ -109,22 +109,26 @@ def test_pinning_an_int8_file_notes_what_it_was_made_from(
     registry_file, weights = tmp_path / "models.json", tmp_path / "weights"
     document = json.loads(registry.REGISTRY_FILE.read_text())
     iris = next(line for line in document["models"] if line["name"] == "iris")
-    document["models"] = [{**iris, "source": {**iris["source"], "kind": "calibration"}}]
+    document["models"] = [iris]
     registry_file.write_text(json.dumps(document))
     model = onnx.load(registry.file_location(registry.entry("iris")))
     onnx.helper.set_model_props(model, {"made_from_sha256": FLOAT_SHA256})
     weights.mkdir()
-    onnx.save(model, weights / "iris.onnx")
+    shutil.copy(registry.WEIGHTS_DIRECTORY / "iris.LICENSE.txt", weights)
+    onnx.save(model, weights / "iris-int8.onnx")
     monkeypatch.setattr(registry, "REGISTRY_FILE", registry_file)
     monkeypatch.setattr(registry, "WEIGHTS_DIRECTORY", weights)
     registry.entries.cache_clear()
     try:
-        assert pin.main(["iris"]) == 0
-        shutil.copy(registry.ZOO_DIRECTORY / "weights" / "iris.onnx", weights / "iris.onnx")
+        assert pin.main(["iris-int8"]) == 0
+        shutil.copy(registry.ZOO_DIRECTORY / "weights" / "iris.onnx", weights / "iris-int8.onnx")
         with pytest.raises(EngineError, match="does not say what it was made from"):
-            pin.pin("iris")
+            pin.pin("iris-int8")
+        with pytest.raises(EngineError, match="unknown model"):
+            pin.pin("yunet-int8")
     finally:
         registry.entries.cache_clear()
-    (line,) = json.loads(registry_file.read_text())["models"]
+    _, line = json.loads(registry_file.read_text())["models"]
+    assert (weights / "iris-int8.LICENSE.txt").read_text().startswith("iris-int8.onnx: iris.onnx with")
     assert line["source"]["member_sha256"] == FLOAT_SHA256
     assert line["sha256"] != iris["sha256"]
