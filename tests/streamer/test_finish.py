@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from streamer.render.finish import MEASURE_EVERY_FRAMES, TrackFinish, measure_look
+from streamer.render.finish import MEASURE_EVERY_FRAMES, TrackFinish, measure_look, outside_hole
 
 SIDE = 160
 EVERYTHING = np.ones((SIDE, SIDE), dtype=np.bool_)
@@ -108,3 +108,14 @@ def test_surroundings_are_measured_now_and_then() -> None:
 def test_nothing_measured_changes_nothing() -> None:
     patch = as_patch(edges())
     np.testing.assert_array_equal(TrackFinish().apply(patch, 0), patch)
+
+
+def test_the_hole_is_found_in_the_region_however_it_lies() -> None:
+    hole = np.zeros((128, 128), np.uint8)
+    hole[40:80, 50:70] = 1
+    region_from_crop = np.array([[2.0, 0.0, 10.0], [0.0, 2.0, -20.0]])
+    known = outside_hole((200, 300), region_from_crop, hole)
+    assert known.shape == (200, 300)
+    assert not known[60:138, 112:148].any()
+    assert known[:58].all()
+    assert known[:, 152:].all()

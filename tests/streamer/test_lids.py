@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from calibration.codebook import Codebook
+from engines.face.gaze import turn_eyes
 from engines.face.topology import EYE_LEFT, EYE_RIGHT
 from engines.landmarks import IRIS_PATCH_PX, IrisLandmarks
 from engines.zoo.registry import model_path
@@ -109,3 +110,33 @@ def test_painted_lids_are_read_as_shut() -> None:
         readings.append(openings.mean())
     assert readings[0] > 0.2
     assert readings[1] < 0.8 * readings[0]
+
+
+@pytest.mark.parametrize("shift", [-0.15, 0.15])
+def test_eyes_that_look_aside_are_read_so(shift: float) -> None:
+    person = Codebook.load(model_path("codebook-v1")).person(0)
+    reader = EyeReader(IrisLandmarks.open())
+    places = []
+    for asked in (0.0, shift):
+        field = np.stack(np.meshgrid(np.arange(256), np.arange(256)), axis=-1).astype(np.float32)
+        turn_eyes(field, person.mesh_xyz_px, person.mesh_xyz_px, asked)
+        picture = cv2.remap(person.appearance_rgb_u8, field[..., 0], field[..., 1], cv2.INTER_LINEAR)
+        video = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame = Frame(0, 0, Fraction(1, 25), video, StreamGeometry(256, 256))
+        region = FaceRegion(frame, np.array([0.0, 0.0, 255.0, 255.0]), 1.0)
+        places.append(reader.read([region], [person.mesh_xyz_px], [(True, True)])[0].iris_places)
+    moved = places[1] - places[0]
+    assert (np.sign(moved) == np.sign(shift)).all()
+    assert (np.abs(moved) > 0.03).all()
+
+
+def test_an_eye_that_is_not_wanted_is_not_read() -> None:
+    person = Codebook.load(model_path("codebook-v1")).person(0)
+    video = av.VideoFrame.from_ndarray(np.ascontiguousarray(person.appearance_rgb_u8), format="rgb24")
+    frame = Frame(0, 0, Fraction(1, 25), video, StreamGeometry(256, 256))
+    region = FaceRegion(frame, np.array([0.0, 0.0, 255.0, 255.0]), 1.0)
+    reader = EyeReader(IrisLandmarks.open())
+    left, neither = reader.read([region] * 2, [person.mesh_xyz_px] * 2, [(True, False), (False, False)])
+    for values in (left.openings, left.iris_places):
+        assert np.isnan(values).tolist() == [False, True]
+    assert np.isnan(neither.openings).all()
