@@ -18,6 +18,7 @@ from streamer.errors import SettingsError
 from streamer.live.config import load_config, parse_config
 from streamer.live.gateway import Gateway
 from streamer.live.jsonlog import configure_logging
+from streamer.live.memory import share_arenas
 from streamer.live.settings import GatewaySettings, Transport
 from streamer.live.states import CameraState
 from streamer.live.urls import PUSH_SCHEMES
@@ -147,6 +148,7 @@ def _run(settings: GatewaySettings) -> int:
     if settings.ledger is None:
         settings = settings.model_copy(update={"ledger": ready_ledger_path()})
     configure_logging(settings.log_format, settings.secrets())
+    share_arenas()
     stop = threading.Event()
     with _stop_signals(stop):
         gateway = Gateway(settings)

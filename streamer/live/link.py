@@ -100,6 +100,9 @@ def choose_stream(container: InputContainer) -> VideoStream:
             # Frame threads would each hold a frame back.
             stream.thread_type = "SLICE"
             stream.thread_count = DECODER_THREADS
+            if stream.codec_context.name == "h264":
+                # Without its error concealment, which slice threads turn off, a lost slice is not even noticed.
+                stream.codec_context.options = {"enable_er": "1"}
             return stream
     raise LinkError("there is no video that can be decoded in it")
 

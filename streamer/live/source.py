@@ -42,7 +42,8 @@ class LiveSource:
     """Reads one camera, stream, device or file in a thread of its own.
 
     Frames go into `frames`, where the oldest gives way; `LinkLost` follows the last one of each connection. Damaged
-    pictures are left out: what a decoder paints over a lost packet may show a face that no detector knows as one.
+    pictures, and those that refer to them, are left out: what a decoder paints over a lost packet may show a face that
+    no detector knows as one.
 
     Args:
         camera: its input, transport and time limits.
@@ -151,21 +152,20 @@ class LiveSource:
                 self._take(reader, video, arrived)
 
     def _decoded(self, reader: _FrameReader, packet: Any, now: float) -> list[tuple[av.VideoFrame, float]]:
+        """Whole pictures. After damage nothing is taken up to the next key frame: what refers to it is damaged too."""
         began = time.perf_counter()
         try:
             return reader.decode(packet, now)
         except av.error.EOFError:
             return []
-        except (av.error.FFmpegError, ValueError):
+        except (_Damaged, av.error.FFmpegError, ValueError):
+            reader.needs_key = True
             self._telemetry.frame_dropped("damaged")
             return []
         finally:
             self._telemetry.stage_seconds("decode", time.perf_counter() - began)
 
     def _take(self, reader: _FrameReader, video: av.VideoFrame, arrived_seconds: float) -> None:
-        if video.is_corrupt:
-            self._telemetry.frame_dropped("damaged")
-            return
         pts = reader.next_pts(video)
         reader.wait_until_due(pts)
         self._backoff.frame()
@@ -196,8 +196,16 @@ class LiveSource:
             self._telemetry.frame_dropped("input_queue_full")
 
 
+class _Damaged(Exception):
+    """A picture, or what it refers to, was damaged on its way."""
+
+
 class _FrameReader:
-    """Decodes the packets of one connection; knows its clock, its pace and its geometry."""
+    """Decodes the packets of one connection; knows its clock, its pace and its geometry.
+
+    Attributes:
+        needs_key: pictures are of no use before the next key frame.
+    """
 
     def __init__(
         self, stream: VideoStream, paced: bool, clock: Callable[[], float], stop: threading.Event
@@ -212,20 +220,32 @@ class _FrameReader:
         # Rates beyond these are made up by demuxers that know none.
         known = rate is not None and 0.5 <= float(rate) <= 240.0
         self.interval_seconds = 1.0 / (float(rate) if known and rate is not None else FALLBACK_RATE)
+        self.needs_key = False
+        self._suspect = False
         self._arrivals: dict[int, float] = {}
         self._began: tuple[float, int] | None = None
         self._geometry: StreamGeometry | None = None
         self._reformatter = av.video.reformatter.VideoReformatter()
 
     def decode(self, packet: Any, now_seconds: float) -> list[tuple[av.VideoFrame, float]]:
-        """Frames with the time their own packet arrived. Raises what FFmpeg raises."""
+        """Frames with the time their own packet arrived. Raises _Damaged, and what FFmpeg raises."""
+        # What was lost between two packets may have been the beginning of the second one.
+        suspect, self._suspect = self._suspect or packet.is_corrupt, packet.is_corrupt
+        if suspect or (self.needs_key and not packet.is_keyframe):
+            raise _Damaged
+        if self.needs_key:
+            self._stream.codec_context.flush_buffers()
+            self.needs_key = False
         if packet.pts is not None:
             self._arrivals[packet.pts] = now_seconds
             while len(self._arrivals) > _ARRIVALS_KEPT:
                 del self._arrivals[next(iter(self._arrivals))]
+        frames = self._stream.decode(packet)
+        if any(frame.is_corrupt for frame in frames):
+            raise _Damaged
         return [
             (frame, now_seconds if frame.pts is None else self._arrivals.pop(frame.pts, now_seconds))
-            for frame in self._stream.decode(packet)
+            for frame in frames
         ]
 
     def next_pts(self, video: av.VideoFrame) -> int | None:

@@ -37,7 +37,9 @@ GSTREAMER = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repo
 class Reading:
     """A source that is read; what came is kept in a few numbers."""
 
-    def __init__(self, camera: CameraSettings) -> None:
+    def __init__(self, camera: CameraSettings, *, keep_pictures: bool = False) -> None:
+        self.pictures: list[np.ndarray] = []
+        self._keep_pictures = keep_pictures
         self.telemetry = CameraTelemetry("door")
         self.states: list[CameraState] = []
         self.machine = StateMachine("door", self.states.append)
@@ -59,6 +61,8 @@ class Reading:
             if isinstance(item, LiveFrame):
                 self.sizes.append((item.video.width, item.video.height))
                 self.stamps.append(item.pts_seconds)
+                if self._keep_pictures:
+                    self.pictures.append(item.video.to_ndarray(format="gray"))
             elif isinstance(item, LinkLost):
                 self.lost += 1
 
@@ -67,9 +71,9 @@ class Reading:
 def read(settings: Callable[..., GatewaySettings]) -> Iterator[Callable[..., Reading]]:
     running: list[Reading] = []
 
-    def start(url: str, **camera: Any) -> Reading:
+    def start(url: str, *, keep_pictures: bool = False, **camera: Any) -> Reading:
         given = settings({"input": url, "outputs": [{"kind": "preview"}], **camera})
-        running.append(Reading(given.cameras[0]))
+        running.append(Reading(given.cameras[0], keep_pictures=keep_pictures))
         return running[-1]
 
     yield start
@@ -115,6 +119,35 @@ def test_a_stream_may_change_its_size_on_the_way(read: Callable[..., Reading], t
     assert set(reading.sizes) == {(160, 96), (96, 160)}
     assert reading.sizes[0] == reading.sizes[-1] == (160, 96)
     assert np.all(np.diff(reading.stamps) > 0.0)
+
+
+def test_no_picture_is_shown_that_lost_something_on_its_way(
+    read: Callable[..., Reading], clips: Path, tmp_path: Path
+) -> None:
+    """Of a stream with holes nothing comes but pictures that are, bit by bit, those of the whole stream."""
+    path = tmp_path / "whole.ts"
+    with av.open(str(clips / "people.mp4")) as source, av.open(str(path), "w", format="mpegts") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    with av.open(str(path)) as container:
+        whole = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    data = path.read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    (tmp_path / "torn.ts").write_bytes(
+        b"".join(item for index, item in enumerate(packets) if not _is_lost(index / len(packets)))
+    )
+    reading = read(str(tmp_path / "torn.ts"), keep_pictures=True)
+    wait_for(lambda: reading.machine.is_final and reading.source.frames.is_done, "the file ends")
+    assert RATE <= reading.count < 4 * RATE
+    assert all(any(np.array_equal(picture, other) for other in whole) for picture in reading.pictures)
+
+
+def _is_lost(position: float) -> bool:
+    """Two short holes; the second one swallows the beginning of a key frame."""
+    return 0.35 < position < 0.37 or 0.745 < position < 0.755
 
 
 def test_the_end_of_a_live_url_is_a_lost_link(read: Callable[..., Reading], tmp_path: Path) -> None:
