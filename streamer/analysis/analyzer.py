@@ -130,6 +130,7 @@ class Analyzer:
         )
         self._display_size: tuple[int, int] | None = None
         self._since_success = 0
+        self._looked_seconds = 0.0
         self._relies_on_failure = False
         self._latest: list[TrackedFace] = []
         self._failures = 0
@@ -167,11 +168,12 @@ class Analyzer:
             cut = self._cuts.is_cut(picture) or cut
             if cut:
                 ended += self._tracker.end_all()
-            if self._cadence.is_due(scene_cut=cut) and not self._nothing_new(picture):
+            if self._cadence.is_due(scene_cut=cut) and not self._nothing_new(picture, frame.pts_seconds):
                 observations = self._observe(picture, display_from_analysis)
                 step = self._tracker.step(observations, frame.pts_seconds)
                 assigned, ended = step.assigned, ended + step.ended_track_ids
                 self._since_success, self._relies_on_failure = 0, False
+                self._looked_seconds = frame.pts_seconds
                 self._remember(picture, faces=bool(observations))
             else:
                 self._since_success += 1
@@ -198,13 +200,22 @@ class Analyzer:
             self._cuts.reset()
         return broken
 
-    def _nothing_new(self, picture_rgb_u8: UInt8Array) -> bool:
+    def _nothing_new(self, picture_rgb_u8: UInt8Array, seconds: float) -> bool:
         """True when the detector saw this very picture, without a face, within the time of the look-ahead.
 
-        A face it would find now is then found in time for the look-ahead to cover it back to here.
+        A face that is found at the next look, a cadence's interval away, is then found in time for the look-ahead to
+        cover it on every frame since the last one.
         """
-        if self._since_success >= self._settings.depth_frames or self._relies_on_failure:
+        settings = self._settings
+        unseen_frames = self._since_success + self._cadence.interval
+        if self._relies_on_failure or unseen_frames > min(settings.depth_frames, settings.stale_after_frames):
             return False
+        if settings.depth_seconds is not None:
+            elapsed_seconds = seconds - self._looked_seconds
+            unseen_seconds = elapsed_seconds * unseen_frames / (self._since_success + 1)
+            # Below 0 where time stamps step back: then nothing is known.
+            if not 0.0 <= unseen_seconds < settings.depth_seconds - 1e-6:
+                return False
         return self._stillness.is_still(picture_rgb_u8)
 
     def _remember(self, picture_rgb_u8: UInt8Array, *, faces: bool) -> None:

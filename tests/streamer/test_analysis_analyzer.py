@@ -40,7 +40,7 @@ class Stage:
         *,
         cadence: DetectionCadence | None = None,
         picture: Callable[[int], np.ndarray] | None = None,
-        **settings: int,
+        **settings: float,
     ) -> None:
         self.detected_on: list[int] = []
         self._script = script
@@ -294,6 +294,37 @@ def test_a_face_that_was_overlooked_in_a_still_room_is_covered_back_to_the_last_
     ready += stage.analyzer.flush()
     assert stage.detected_on == [0, 6, 7, 8]
     assert [bool(item.faces) for item in ready] == [False, *[True] * 8]
+
+
+def test_a_still_room_is_looked_at_within_the_seconds_that_frames_wait(make_frame: MakeFrame) -> None:
+    """A live source waits for seconds, not frames: at a low rate few frames wait."""
+    stage = Stage(lambda _: [], picture=still, depth_frames=24, depth_seconds=0.4)
+    for index in range(13):
+        stage.analyzer.push(make_frame(index, size=SIZE, frames_per_second=10))
+    assert stage.detected_on == [0, 4, 8, 12]
+
+
+def test_between_looks_at_a_still_room_no_more_frames_pass_than_the_look_ahead_covers(
+    make_frame: MakeFrame,
+) -> None:
+    stage = Stage(
+        lambda index: [found(100, 80)] if index >= 1 else [],
+        picture=still,
+        depth_frames=5,
+        cadence=DetectionCadence(4),
+    )
+    ready = []
+    for index in range(12):
+        ready += stage.analyzer.push(make_frame(index, size=SIZE))
+    ready += stage.analyzer.flush()
+    assert all(item.faces for item in ready)
+
+
+def test_a_still_room_is_not_taken_for_a_silent_detector(make_frame: MakeFrame) -> None:
+    stage = Stage(lambda _: [], picture=still, depth_frames=50, stale_after_frames=6)
+    for index in range(20):
+        stage.analyzer.push(make_frame(index, size=SIZE))
+    assert not any(item.detector_failed for item in stage.analyzer.flush())
 
 
 def test_cadence_rises_under_load_and_falls_when_there_is_room() -> None:
