@@ -182,6 +182,7 @@ class JobRunner:
         cancel: threading.Event,
     ) -> None:
         depth = self._depth_frames(source)
+        self._toolkit.begin_stream()
         rendering = self._toolkit.new_renderer(f"sha256:{result.input_sha256[:16]}", depth)
         renderer, keeper = rendering if rendering is not None else (None, None)
         recorder = JobRecorder()

@@ -120,6 +120,11 @@ class Toolkit:
         """Detections that three other looks denied, so far; see `engines.detectors.doubt`."""
         return self.detect.denied if isinstance(self.detect, DoubtingDetector) else 0
 
+    def begin_stream(self) -> None:
+        """What is detected from now on belongs to another file than what was before."""
+        if isinstance(self.detect, DoubtingDetector):
+            self.detect.forget()
+
     def new_renderer(
         self, stream: str, horizon_frames: int = 0
     ) -> tuple[SyntheticRenderer, IdentityKeeper] | None:

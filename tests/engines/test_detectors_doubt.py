@@ -9,6 +9,7 @@ import pytest
 
 from engines.detectors import Detection
 from engines.detectors.doubt import LOOKS_SPARED, DoubtingDetector
+from engines.errors import EngineError
 
 PICTURE = np.zeros((360, 640, 3), np.uint8)
 
@@ -85,3 +86,32 @@ def test_a_known_place_is_spared_for_a_few_pictures_only() -> None:
     assert mesh.calls == 1
     mesh.presence = 30.0
     assert len(detector(PICTURE)) == 1
+
+
+def test_what_comes_to_a_known_place_is_looked_at() -> None:
+    """Another picture of a batch, a cut, or somebody who steps before a poster."""
+    detector, mesh = _doubting(_detection())
+    assert detector(PICTURE) == []
+    mesh.presence = 30.0
+    changed = PICTURE.copy()
+    changed[100:220, 200:300] = np.arange(120, dtype=np.uint8)[:, None, None]
+    assert len(detector(changed)) == 1
+
+
+def test_another_stream_starts_without_memory() -> None:
+    detector, mesh = _doubting(_detection())
+    assert detector(PICTURE) == []
+    mesh.presence = 30.0
+    detector.forget()
+    assert len(detector(PICTURE)) == 1
+
+
+def test_where_a_second_look_fails_everything_is_kept() -> None:
+    detector, mesh = _doubting(_detection())
+
+    def fail(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        raise EngineError("hung")
+
+    mesh.run = fail  # type: ignore[method-assign]
+    assert len(detector(PICTURE)) == 1
+    assert detector.denied == 0
