@@ -1,9 +1,10 @@
-"""Text that may be shown: FFmpeg's reasons in one short line, and URLs without their credentials."""
+"""Text that may be shown: FFmpeg's reasons in one short line, URLs without credentials, paths without folders."""
 
 from __future__ import annotations
 
 import errno
 import re
+from pathlib import Path
 
 import av
 
@@ -42,6 +43,16 @@ def redact_urls(text: str) -> str:
         return match["scheme"] + host.rsplit("@", 1)[-1] + slash + path
 
     return " ".join(_URL.sub(clean, text).split())
+
+
+def without_folders(text: str, *paths: Path) -> str:
+    """The text with each of these paths cut down to its last name, and their folders left out: they may name people."""
+    for path in paths:
+        for spelling in (path.absolute(), path):
+            text = text.replace(str(spelling), path.name)
+            # Only where it cannot be a word of the sentence.
+            text = text.removeprefix(f"{spelling.parent}: ").replace(f"{spelling.parent}/", "")
+    return text
 
 
 def reason_of(error: BaseException) -> str:

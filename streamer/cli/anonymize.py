@@ -18,6 +18,7 @@ from streamer.cli.places import ready_ledger_path
 from streamer.cli.progress import progress_display
 from streamer.errors import OutputError, SettingsError, VeilstreamError
 from streamer.job import JobResult, JobRunner, probe_duration_seconds
+from streamer.redact import without_folders
 from streamer.report import write_json, write_text
 from streamer.settings import (
     AnonymizeSettings,
@@ -264,7 +265,8 @@ class _Batch:
             self._write_boxes(task, result)
         except VeilstreamError as error:
             typer.echo(f"veilstream: {error}", err=True)
-            self._entries.append({"input": task.input_path.name, "status": "failed", "error": str(error)})
+            reason = without_folders(str(error), task.input_path, task.output_path)
+            self._entries.append({"input": task.input_path.name, "status": "failed", "error": reason})
             return FAILED
         self._entries.append(result.as_json())
         typer.echo(result.summary())

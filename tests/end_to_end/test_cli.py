@@ -60,6 +60,7 @@ def test_a_batch_does_what_can_be_done_and_reports_the_rest(walk_clip: Path, tmp
     assert any("empty.mp4" in line for line in problems)
     entries = {entry["input"]: entry["status"] for entry in json.loads(report.read_text())["files"]}
     assert entries == {"good.mp4": "done", "empty.mp4": "failed", "garbage.mp4": "failed"}
+    assert str(folder) not in report.read_text()
     boxes = (tmp_path / "boxes" / "good.mp4.txt").read_text().splitlines()
     assert len(boxes) > 60
     assert all(len(line.split(",")) == 10 for line in boxes)

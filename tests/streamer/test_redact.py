@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import av
 import pytest
 
-from streamer.redact import reason_of, redact_urls
+from streamer.redact import reason_of, redact_urls, without_folders
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,16 @@ def test_reasons_are_one_short_line_of_our_own() -> None:
     assert reason == "no such file"
     assert reason_of(OSError(errno.ENOSPC, "x", "name")) == "no space left on the disk"
     assert "\n" not in reason_of(ValueError("a\nb"))
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("in/anna/a.mp4: no such file; look in it", "a.mp4: no such file; look in it"),
+        (f"{Path.cwd()}/in/anna/a.mp4: not a video", "a.mp4: not a video"),
+        ("in/anna: cannot be made", "cannot be made"),
+        ("in/anna/.a.part: full", ".a.part: full"),
+    ],
+)
+def test_a_report_names_files_and_no_folders(text: str, clean: str) -> None:
+    assert without_folders(text, Path("in/anna/a.mp4")) == clean
