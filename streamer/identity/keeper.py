@@ -94,7 +94,11 @@ class IdentityKeeper:
                 candidates = self._candidates.setdefault(face.track_id, _Candidates())
                 wanted = len(candidates.crops) < FRAMES_PER_TRACK
             if wanted:
-                crop = _aligned_crop(frame, face.points_xy_px)
+                try:
+                    crop = _aligned_crop(frame, face.points_xy_px)
+                except ValueError:
+                    # Points that fall together: another frame of the track will do.
+                    continue
                 with self._mutex:
                     if not self._is_settled(face.track_id):
                         candidates.crops.append((frame.index, _quality(face), crop))

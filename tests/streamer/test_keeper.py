@@ -1,0 +1,127 @@
+"""One draw per track, from a few crops that are gone as soon as it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from calibration.assign import Assignment
+from calibration.errors import BudgetExhausted
+from streamer.frame import FaceSource, Frame, StreamGeometry, TrackedFace
+from streamer.identity import IdentityKeeper
+from streamer.identity.keeper import CROPS_PER_TRACK, FRAMES_PER_TRACK, IdentityRefusal
+
+POINTS = np.float32([[30, 30], [50, 30], [40, 42], [32, 52], [48, 52]])
+
+
+class _Assigner:
+    """Draws person 7 for everybody, unless told to refuse."""
+
+    needs_code = True
+
+    def __init__(self, refusal: Exception | None = None) -> None:
+        self.refusal = refusal
+        self.codes: list[np.ndarray] = []
+        self.released: list[int] = []
+
+    def assign(self, stream: str, track_id: int, code_unit: np.ndarray) -> Assignment:
+        self.codes.append(code_unit)
+        if self.refusal is not None:
+            raise self.refusal
+        return Assignment(
+            stream, track_id, 7, Fraction(1), 0.0, "codebook", replayed=False, commitment="", opening=b""
+        )
+
+    def release(self, track_id: int) -> None:
+        self.released.append(track_id)
+
+
+class _Codebook:
+    def person(self, index: int) -> str:
+        return f"person {index}"
+
+
+class _Encoder:
+    def __init__(self) -> None:
+        self.batches: list[np.ndarray] = []
+
+    def encode(self, crops: np.ndarray) -> np.ndarray:
+        self.batches.append(crops)
+        return np.ones((len(crops), 4), np.float32)
+
+
+MakeKeeper = Callable[..., tuple[IdentityKeeper, _Assigner, _Encoder]]
+
+
+@pytest.fixture
+def make_keeper() -> MakeKeeper:
+    def make(refusal: Exception | None = None, **keywords: int) -> tuple[IdentityKeeper, _Assigner, _Encoder]:
+        assigner, encoder = _Assigner(refusal), _Encoder()
+        keeper = IdentityKeeper(assigner, _Codebook(), encoder, stream="s", **keywords)  # type: ignore[arg-type]
+        return keeper, assigner, encoder
+
+    return make
+
+
+def _frame(index: int) -> Frame:
+    pixels = np.full((96, 96, 3), 10 * index, np.uint8)
+    video = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+    return Frame(index, index, Fraction(1, 25), video, StreamGeometry(96, 96))
+
+
+def _face(points: np.ndarray | None = POINTS, score: float = 0.9) -> TrackedFace:
+    return TrackedFace(1, np.float32([20, 15, 60, 65]), score, FaceSource.DETECTED, points)
+
+
+def test_a_track_is_drawn_for_once_from_its_best_crops(make_keeper: MakeKeeper) -> None:
+    keeper, assigner, encoder = make_keeper(horizon_frames=9)
+    for index in range(8):
+        keeper.observe(_frame(index), [_face(score=0.9 if index in (2, 4, 6) else 0.6)])
+    for index in range(3):
+        assert keeper.person_for(1, _frame(index), POINTS) == "person 7"  # type: ignore[comparison-overlap]
+    assert len(assigner.codes) == 1
+    (crops,) = encoder.batches
+    assert len(crops) == CROPS_PER_TRACK
+    assert sorted(round(float(crop.mean()), -1) for crop in crops) == [20, 40, 60]
+
+
+def test_only_frames_that_were_surely_seen_count(make_keeper: MakeKeeper) -> None:
+    """Else the code would depend on how the threads run."""
+    keeper, _, encoder = make_keeper(horizon_frames=1)
+    for index in range(5):
+        keeper.observe(_frame(index), [_face(score=0.5 + 0.1 * index)])
+    keeper.person_for(1, _frame(0), POINTS)
+    assert len(encoder.batches[0]) == 2
+
+
+def test_no_crop_is_left_after_the_draw_nor_taken_again(make_keeper: MakeKeeper) -> None:
+    keeper, _, _ = make_keeper()
+    for index in range(FRAMES_PER_TRACK + 5):
+        keeper.observe(_frame(index), [_face()])
+    assert len(keeper._candidates[1].crops) == FRAMES_PER_TRACK
+    keeper.person_for(1, _frame(0), POINTS)
+    keeper.observe(_frame(1), [_face()])
+    assert not keeper._candidates
+
+
+def test_a_refusal_holds_for_the_track_and_costs_no_second_embedding(make_keeper: MakeKeeper) -> None:
+    keeper, assigner, encoder = make_keeper(BudgetExhausted("spent"))
+    for _ in range(2):
+        with pytest.raises(IdentityRefusal, match="budget_spent"):
+            keeper.person_for(1, _frame(0), POINTS)
+    assert len(encoder.batches) == len(assigner.codes) == 1
+    keeper.release(1)
+    assert assigner.released == []
+
+
+def test_points_that_fall_together_do_not_stop_the_stream(make_keeper: MakeKeeper) -> None:
+    keeper, _, encoder = make_keeper()
+    keeper.observe(_frame(0), [_face(np.full((5, 2), 40.0, np.float32))])
+    keeper.observe(_frame(0), [_face(None)])
+    keeper.observe(_frame(0), [_face()])
+    keeper.person_for(1, _frame(0), POINTS)
+    assert len(encoder.batches[0]) == 1
