@@ -87,7 +87,11 @@ class TrackMotion:
 
     def __init__(self) -> None:
         # Values are in eye distances, time in seconds: at rest a heavy filter, at a head turn's speed nearly none.
-        self._filter = OneEuroFilter(minimum_cutoff_hz=1.5, speed_coefficient=4.0)
+        self._filter = OneEuroFilter(minimum_cutoff_hz=1.5, speed_coefficient=8.0, derivative_cutoff_hz=3.0)
+        # Lips open and close four times a second in speech, and back and forth their speeds cancel in a slow estimate.
+        self._mouth_filter = OneEuroFilter(
+            minimum_cutoff_hz=2.2, speed_coefficient=6.0, derivative_cutoff_hz=5.0
+        )
         self._neutral = _NeutralShape()
         self._scale_px: float | None = None
 
@@ -110,7 +114,9 @@ class TrackMotion:
             raise ValueError("mesh points must be finite")
         smoothed = self._smooth(mesh_xyz_px.astype(np.float64), time_seconds)
         pose = head_pose(smoothed)
-        real = pose.image_from_canonical.inverse().apply(smoothed)
+        real = self._with_quick_mouth(
+            pose.image_from_canonical.inverse().apply(smoothed), mesh_xyz_px, time_seconds
+        )
         neutral = self._neutral.update(real)
         difference = _quantised((real - neutral) * _expression_weights())
         difference = self._lids_in_proportion(difference, neutral, person)
@@ -123,6 +129,14 @@ class TrackMotion:
         if self._scale_px is None:
             self._scale_px = head_pose(mesh).image_from_canonical.scale
         return np.asarray(self._filter(mesh / self._scale_px, time_seconds) * self._scale_px)
+
+    def _with_quick_mouth(
+        self, real: Float64Array, mesh_xyz_px: Float32Array, time_seconds: float
+    ) -> Float64Array:
+        """The smoothed shape with the mouth of the frame itself, less smoothed."""
+        shape = head_pose(mesh_xyz_px).image_from_canonical.inverse().apply(mesh_xyz_px)
+        quick = self._mouth_filter(shape, time_seconds)
+        return np.asarray(real + _mouth_weights() * (quick - real))
 
     @staticmethod
     def _lids_in_proportion(
@@ -251,6 +265,16 @@ def _expression_weights() -> Float64Array:
         )
     for indices in (EYE_LEFT, EYE_RIGHT, BROW_LEFT, BROW_RIGHT, LIPS_OUTER, LIPS_INNER):
         weight[indices] = 1.0
+    return weight[:, None]
+
+
+@cache
+def _mouth_weights() -> Float64Array:
+    """(468, 1): 1 at the lips, falling to 0 at the nose and the jaw's outline."""
+    points = canonical_mesh()[:, :2]
+    offset = (points - points[LIPS_OUTER].mean(axis=0)) / (0.5, 0.35)
+    weight = np.exp(-0.5 * (offset**2).sum(axis=1))
+    weight[LIPS_OUTER] = weight[LIPS_INNER] = 1.0
     return weight[:, None]
 
 
