@@ -171,7 +171,7 @@ def _run_compose(options: argparse.Namespace) -> int:
     pool = load_pool(options.pool)
     crowd = Crowd(gallery, screens.PairLimits(*options.pair_limits))
     crowd.fill(pool, refused)
-    parents = Parents(pool, parents_of(pool, refused), crowd)
+    parents = Parents(pool, parents_of(pool, refused))
     record = Record()
     found = composed_candidates(parents, examiner, crowd, record, seed=options.seed)
     portraits = (portrait for portrait, _ in zip(found, range(options.count), strict=False))

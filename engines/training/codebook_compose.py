@@ -70,8 +70,8 @@ _GROW_PX, _FEATHER_PX, _LIGHT_PX = 4, 4.0, 14.0
 _LEVELS = 5
 # Largest differences between the people of one composition, by measure.
 _ALIKE: Mapping[str, float] = {
-    "male": 0.18,
-    "older": 0.55,
+    "male": 0.32,
+    "older": 0.6,
     "skin_lightness": 9.0,
     "skin_yellowness": 8.0,
     "light_side": 0.1,
@@ -80,9 +80,9 @@ _ALIKE: Mapping[str, float] = {
 }
 # Parts of the parents' codes in the code of the composed person, by regression over 150 of them.
 _SHARES = {"eyes": 0.37, "nose and mouth": 0.16, "base": 0.34}
-_TRIES = 200
+_TRIES = 400
 _LEAST_ALIKE = 4
-_SELF = 0.999
+_PRICE_OF_USE = 0.04
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,9 @@ class Parents:
 
     Args:
         indices: who of the pool; those who resemble somebody may well be among them, since nobody of them is shown.
-        crowd: who is in it already is no base, if others are there: a composed person resembles the base.
     """
 
-    def __init__(self, pool: Pool, indices: Sequence[int], crowd: Crowd) -> None:
+    def __init__(self, pool: Pool, indices: Sequence[int]) -> None:
         self.pool = pool
         self._indices = np.asarray(indices)
         rows = [pool.measures[i] | _make_up(pool.picture(i), pool.meshes[i]) for i in indices]
@@ -138,16 +137,12 @@ class Parents:
         # Rare people are bases more often than their number, though not as often as common ones.
         share = np.sqrt(np.bincount(strata))[strata] / np.bincount(strata)[strata]
         self._chance = np.where(self._alike.sum(1) >= _LEAST_ALIKE, share, 0.0)
-        near_crowd = crowd.closeness(codes, groups=("codebook",)).get(
-            ("codebook", "first"), np.zeros(len(share))
-        )
-        spare = self._chance * (near_crowd < _SELF)
-        self._chance = spare if spare.any() else self._chance
         if not self._chance.any():
             raise EngineError(
                 f"no {_LEAST_ALIKE} people alike in the pool to compose others from; examine more"
             )
         self._chance /= self._chance.sum()
+        self._uses = np.zeros(len(strata))
 
     def face(self, index: int) -> Face:
         """Picture and landmarks of somebody of the pool."""
@@ -168,8 +163,11 @@ class Parents:
             codes[name] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
         close = crowd.closeness(codes, groups=("codebook",))
         over = [cosines - crowd.limits[key[0]][key[1]] for key, cosines in close.items()]
-        best = int(np.argmin(np.max(over, 0))) if over else 0
+        # Those unlike everybody are foretold well with any base, and their compositions resemble each other.
+        price = _PRICE_OF_USE * self._uses[pairs].sum(1)
+        best = int(np.argmin(np.max(over, 0) + price)) if over else 0
         eyes, mouth = pairs[best]
+        self._uses[[eyes, mouth]] += 1
         return int(self._indices[base]), int(self._indices[eyes]), int(self._indices[mouth])
 
 

@@ -91,7 +91,7 @@ def test_parents_are_alike_and_the_foretold_code_is_far_from_everybody(tmp_path:
     taken = np.asarray(codes[0] + codes[1], np.float32)
     crowd = Crowd(None, screens.PairLimits(0.5, 0.5))
     crowd.add({"first": taken[None] / np.linalg.norm(taken), "second": np.zeros((1, 0), np.float32)})
-    parents = Parents(pool, parents_of(pool, frozenset({"p5"})), crowd)
+    parents = Parents(pool, parents_of(pool, frozenset({"p5"})))
     random = np.random.default_rng(0)
     for _ in range(40):
         base, eyes, mouth = parents.draw(random, crowd)
@@ -104,7 +104,7 @@ def test_parents_are_alike_and_the_foretold_code_is_far_from_everybody(tmp_path:
 def test_too_few_alike_is_one_clear_line(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, np.eye(128, dtype=np.float32)[:4])
     with pytest.raises(EngineError, match="alike"):
-        Parents(pool, range(4), Crowd(None, screens.PairLimits()))
+        Parents(pool, range(4))
 
 
 def test_a_crowd_names_the_group_that_is_resembled(tmp_path: Path) -> None:
