@@ -24,13 +24,18 @@ from streamer.int8.latency import cpu_int8_instructions
 from streamer.int8.subjects import SUBJECTS
 from streamer.settings import make_settings
 
-DEFAULT_MODELS = ("decoder-v1", "retinaface-mnet025", "face-mesh", "iris", "sface")
+# Those that every frame waits for and that gain: the face mesh and the iris model are faster in float, SFace runs once a
+# track (docs/benchmarks, INT8).
+DEFAULT_MODELS = ("decoder-v1", "retinaface-mnet025")
 
 
 def int8(
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", help=f"Model to quantise, may be given again: {', '.join(SUBJECTS)}."),
+        typer.Option(
+            "--model",
+            help=f"Model to quantise, may be given again; default: the first two. {', '.join(SUBJECTS)}.",
+        ),
     ] = None,
     footage: Annotated[
         list[Path] | None,
@@ -63,7 +68,7 @@ def int8(
     with _progress(console) as (say, on_layer):
         say("capturing what the models are shown")
         streams = footage_streams(footage) if footage else scene_streams(codebook)
-        captured = capture(streams, make_settings(decoder=decoder, engine="onnxruntime"))
+        captured = capture(streams, make_settings(decoder=decoder, engine="onnxruntime", precision="float"))
         results = list(calibrate_models(names, captured, codebook, decoder=decoder, on_layer=on_layer))
     console.print(_table(results))
     folder = calibrated_directory() if out is None else out
