@@ -13,6 +13,9 @@ T = TypeVar("T")
 class Mailbox(Generic[T]):
     """Any number of writers, one reader. Writers never wait.
 
+    Attributes:
+        dropped: items let go unread so far.
+
     Args:
         capacity: items kept.
         on_drop: called with each item that is let go unread, outside of the lock.
@@ -26,6 +29,7 @@ class Mailbox(Generic[T]):
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
         self._finished = False
+        self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._items)
@@ -41,11 +45,9 @@ class Mailbox(Generic[T]):
             dropped = [item] if self._finished else []
             if not self._finished:
                 self._items.append(item)
-                while len(self._items) > self.capacity:
-                    dropped.append(self._items.popleft())
+                dropped += self._beyond(self.capacity)
                 self._changed.notify()
-        for old in dropped:
-            self._on_drop(old)
+        self._tell(dropped)
 
     def get(self, timeout_seconds: float | None) -> T | None:
         """The oldest item; None when none came in time, or `is_done`."""
@@ -59,10 +61,16 @@ class Mailbox(Generic[T]):
             self._finished = True
             self._changed.notify_all()
 
-    def clear(self) -> int:
-        """Let everything go that waits; gives how many there were."""
+    def keep_newest(self, count: int) -> None:
+        """Let everything go that waits but the newest."""
         with self._changed:
-            dropped, self._items = list(self._items), deque()
-        for old in dropped:
-            self._on_drop(old)
-        return len(dropped)
+            dropped = self._beyond(count)
+        self._tell(dropped)
+
+    def _beyond(self, count: int) -> list[T]:
+        return [self._items.popleft() for _ in range(len(self._items) - count)]
+
+    def _tell(self, dropped: list[T]) -> None:
+        self.dropped += len(dropped)
+        for item in dropped:
+            self._on_drop(item)

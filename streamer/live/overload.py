@@ -16,6 +16,7 @@ LARGEST_INTERVAL_FRAMES = 6
 _SHARE_OF_LOOK_AHEAD = 0.8
 PICTURE_SCALES = (1.0, 0.75, 0.5)
 _SMALLEST_SIDE_PX = 256
+_LATE_SECONDS = 1.0
 _BEHIND_SECONDS = 3.0
 _CALM_SECONDS = 15.0
 
@@ -87,6 +88,7 @@ class OverloadControl:
         self._clock = clock
         self._step = 0
         self._level = 0
+        self._late_since: float | None = None
         self._behind_since: float | None = None
         self._calm_since: float | None = None
 
@@ -100,19 +102,25 @@ class OverloadControl:
     def level(self) -> int:
         return self._level
 
+    @property
+    def is_late(self) -> bool:
+        """True while frames have been let go for a second: those that still wait only make the others late."""
+        return self._late_since is not None and self._clock() - self._late_since >= _LATE_SECONDS
+
     def measured(
         self, *, detect_seconds: float | None, other_seconds: float, frame_seconds: float, behind: bool
     ) -> None:
         """Tell what a frame cost; see `DetectionCadence.measured`.
 
         Args:
-            behind: the source's queue is more than half full.
+            behind: the source's queue has let frames go since the last call.
         """
         cadence = self._cadence
         cadence.measured(
             detect_seconds=detect_seconds, other_seconds=other_seconds, frame_seconds=frame_seconds
         )
         now = self._clock()
+        self._late_since = (self._late_since or now) if behind else None
         at_most = cadence.interval >= cadence.largest_interval
         self._behind_since = (self._behind_since or now) if behind and at_most else None
         calm = not behind and cadence.interval <= max(self._interval, cadence.largest_interval // 2)

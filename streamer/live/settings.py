@@ -244,7 +244,7 @@ class GatewaySettings(_Settings):
     detector: DetectorName = DetectorName.RETINAFACE
     engine: str = "auto"
     require_gpu: bool = False
-    precision: Precision = Precision.FLOAT
+    precision: Precision = Precision.AUTO
     engine_timeout_seconds: float = Field(default=30.0, gt=0.0)
     threads: int = Field(default=1, ge=0, le=64)
     decoder: Path | None = None

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 # Analyzed frames that may wait for rendering: where rendering is too slow, each one more is one more frame of delay.
 ANALYZED_AHEAD = 1
+# Of the source's frames, those that are kept waiting while there is too much to do for all of them.
+LATE_QUEUE_FRAMES = 2
 # Frames that wait in the look-ahead are counted as at this rate; time bounds them below it.
 _FASTEST_RATE = 30.0
 
@@ -76,6 +78,7 @@ class AnalysisStage:
         self._lives = 0
         self._index = 0
         self._connection = 0
+        self._dropped = 0
         self._broken_off = True
         self._rate: float | None = None
         self._life: _Life | None = None
@@ -118,8 +121,11 @@ class AnalysisStage:
             detect_seconds=detect_seconds,
             other_seconds=time.perf_counter() - began - (detect_seconds or 0.0),
             frame_seconds=frame.interval_seconds,
-            behind=2 * len(self._frames) > self._frames.capacity,
+            behind=self._frames.dropped > self._dropped,
         )
+        self._dropped = self._frames.dropped
+        if life.overload.is_late:
+            self._frames.keep_newest(LATE_QUEUE_FRAMES)
 
     def _flush(self) -> None:
         self._broken_off = True

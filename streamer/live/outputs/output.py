@@ -166,7 +166,7 @@ class _Session:
         """Let it end by itself, whenever the call it hangs in comes back."""
         self._abandoned.set()
         self.packets.finish()
-        self.packets.clear()
+        self.packets.keep_newest(0)
 
     def _run(self) -> None:
         try:

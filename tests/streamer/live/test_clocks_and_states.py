@@ -90,7 +90,11 @@ def test_a_full_mailbox_lets_the_oldest_go() -> None:
     assert dropped == [0, 1, 2]
     assert [box.get(0.0), box.get(0.0), box.get(0.0)] == [3, 4, None]
     assert not box.is_done
-    box.put(5)
+    for item in (7, 5):
+        box.put(item)
+    box.keep_newest(1)
+    assert dropped == [0, 1, 2, 7]
+    assert box.dropped == 4
     box.finish()
     box.put(6)
     assert dropped[-1] == 6

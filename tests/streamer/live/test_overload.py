@@ -41,6 +41,16 @@ def test_cadence_gives_way_first_then_the_size_and_both_come_back() -> None:
     assert levels == [1, 2, 1, 0] or levels == [1, 2, 0]
 
 
+def test_it_is_late_while_frames_have_been_let_go_for_a_second() -> None:
+    control, _, clock, _ = _control()
+    _run(control, clock, 0.8, detect=0.02, behind=True)
+    assert not control.is_late
+    _run(control, clock, 0.4, detect=0.02, behind=True)
+    assert control.is_late
+    _run(control, clock, 0.04, detect=0.02, behind=False)
+    assert not control.is_late
+
+
 def test_a_full_queue_alone_does_not_shrink_the_picture_while_the_cadence_can_still_give() -> None:
     control, cadence, clock, _ = _control()
     _run(control, clock, 10.0, detect=0.02, behind=True)
