@@ -15,6 +15,7 @@ from av.stream import Stream
 from streamer.errors import OutputError
 from streamer.redact import reason_of
 from streamer.sink.containers import states_negative_time, takes_copied
+from streamer.sink.xiph import without_comments
 from streamer.source.opening import open_container
 
 # Chapter titles stay, as subtitles do; other tags of a chapter do not.
@@ -76,7 +77,10 @@ class Passthrough:
         try:
             if stream.codec_context is None or not takes_copied(self._container, stream, codec):
                 raise ValueError("no place for it")
+            bare = without_comments(codec, stream.codec_context.extradata)
             copy = self._container.add_stream_from_template(stream)
+            if bare != stream.codec_context.extradata:
+                copy.codec_context.extradata = bare
         except (ValueError, av.error.FFmpegError):
             if required:
                 raise OutputError(
