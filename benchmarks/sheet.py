@@ -21,7 +21,7 @@ Picture = npt.NDArray[np.uint8]
 TILE_PX = 256
 
 
-def _frames(path: Path, wanted: list[int]) -> dict[int, Picture]:
+def frames_of(path: Path, wanted: list[int]) -> dict[int, Picture]:
     with av.open(str(path)) as container:
         pictures = {}
         for index, frame in enumerate(container.decode(video=0)):
@@ -32,7 +32,7 @@ def _frames(path: Path, wanted: list[int]) -> dict[int, Picture]:
         return pictures
 
 
-def _largest_boxes(mot_lines: list[str]) -> dict[int, tuple[float, float, float, float]]:
+def largest_boxes(mot_lines: list[str]) -> dict[int, tuple[float, float, float, float]]:
     """Largest face of each frame: (left, top, width, height)."""
     boxes: dict[int, tuple[float, float, float, float]] = {}
     for line in mot_lines:
@@ -44,7 +44,7 @@ def _largest_boxes(mot_lines: list[str]) -> dict[int, tuple[float, float, float,
     return boxes
 
 
-def _tile(picture: Picture, box: tuple[float, float, float, float] | None) -> Picture:
+def tile(picture: Picture, box: tuple[float, float, float, float] | None) -> Picture:
     """A square around a face, or the whole picture at the same height."""
     if box is None:
         scale = TILE_PX / picture.shape[0]
@@ -65,14 +65,14 @@ def sheet(clip: Path, count: int, folder: Path, *, whole: bool, decoder: Path | 
     """(2 * 256, n, 3) uint8 RGB: `count` frames of a clip, spread evenly over those with a face."""
     output = folder / f"{clip.stem}.mp4"
     result = anonymize_file(clip, output, settings=make_settings(decoder=decoder), overwrite=True)
-    boxes = _largest_boxes(result.mot_lines)
+    boxes = largest_boxes(result.mot_lines)
     indices = sorted(boxes) or list(range(result.coverage["frames"]))
     wanted = [indices[round(k)] for k in np.linspace(0, len(indices) - 1, count + 2)[1:-1]]
-    before, after = _frames(clip, wanted), _frames(output, wanted)
+    before, after = frames_of(clip, wanted), frames_of(output, wanted)
     columns = []
     for index in wanted:
         box = None if whole else boxes.get(index)
-        columns.append(np.concatenate([_tile(before[index], box), _tile(after[index], box)], axis=0))
+        columns.append(np.concatenate([tile(before[index], box), tile(after[index], box)], axis=0))
     return np.concatenate(columns, axis=1)
 
 
