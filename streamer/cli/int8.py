@@ -24,8 +24,8 @@ from streamer.int8.latency import cpu_int8_instructions
 from streamer.int8.subjects import SUBJECTS
 from streamer.settings import make_settings
 
-# Those that every frame waits for and that gain: the face mesh and the iris model are faster in float, SFace runs once a
-# track (docs/benchmarks, INT8).
+# Those that every frame waits for and that gain: the face mesh and the iris model are faster in float, SFace runs once
+# a track (docs/benchmarks, INT8).
 DEFAULT_MODELS = ("decoder-v1", "retinaface-mnet025")
 
 
