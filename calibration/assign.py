@@ -7,6 +7,7 @@ after another from the people not worn by a live track, so no two faces in a pic
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
@@ -21,7 +22,7 @@ from calibration.hide import KeyedRotation
 from calibration.identity_space import IdentitySpace
 from calibration.keys import key_fingerprint
 from calibration.ledger import Ledger, MemoryLedger, new_commitment
-from calibration.ledger_lines import DrawRecord
+from calibration.ledger_lines import DrawRecord, StoredDraw
 from calibration.mechanisms.base import DiscreteMechanism, DrawParameters, Mechanism, VectorMechanism
 from calibration.randomness import DrawLabel, KeyedRandom, RandomSource, SystemRandom
 
@@ -178,11 +179,16 @@ class IdentityAssigner:
             mechanism=mechanism.name,
             epsilon=mechanism.epsilon,
         )
-        replayed = self._replay(label)
+        # Before the budget is asked: a replay costs nothing.
+        replayed = self._replay(label, self._ledger.stored_draws)
         if replayed is not None:
             return replayed
         available = self._available()
         with self._ledger.reserve(self._scope, self._cost, self._budget) as reservation:
+            # Another process may have drawn under this label since.
+            replayed = self._replay(label, reservation.stored_draws)
+            if replayed is not None:
+                return replayed
             index, parameters = self._draw(available, code_unit, self._random(label, "draw"))
             opening = self._random(label, "commitment").token_bytes(32)
             commitment = new_commitment(index, opening)
@@ -222,7 +228,9 @@ class IdentityAssigner:
     def _random(self, label: DrawLabel, purpose: str) -> RandomSource:
         return SystemRandom() if self._key is None else KeyedRandom.for_draw(self._key, label, purpose)
 
-    def _replay(self, label: DrawLabel) -> Assignment | None:
+    def _replay(
+        self, label: DrawLabel, stored_draws: Callable[[DrawLabel], list[StoredDraw]]
+    ) -> Assignment | None:
         """The index drawn earlier under this key and label, read from its commitment; None without one.
 
         With a key one label means one random number. Used on two different embeddings, the pair of outputs
@@ -231,7 +239,7 @@ class IdentityAssigner:
         if self._key is None:
             return None
         opening = KeyedRandom.for_draw(self._key, label, "commitment").token_bytes(32)
-        commitments = {draw.record.commitment for draw in self._ledger.stored_draws(label)}
+        commitments = {draw.record.commitment for draw in stored_draws(label)}
         if not commitments:
             return None
         for index in range(self._codebook.size):

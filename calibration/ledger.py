@@ -40,9 +40,13 @@ _LOCK_POLL_SECONDS = 0.005
 class Reservation:
     """Room for one draw in the budget. `commit` makes the draw's line durable; without it nothing is
     charged.
+
+    Attributes:
+        stored_draws: as `Ledger.stored_draws`, and nobody else can add one while the reservation is held.
     """
 
     _append: Callable[[DrawRecord], None]
+    stored_draws: Callable[[DrawLabel], list[StoredDraw]]
     committed: bool = field(default=False, init=False)
 
     def commit(self, record: DrawRecord) -> None:
@@ -94,7 +98,7 @@ class MemoryLedger(Ledger):
     def reserve(self, scope: str, cost: Cost, budget: Budget = NO_BUDGET) -> Iterator[Reservation]:
         with self._mutex:
             _check_budget(self._chain, scope, cost, budget)
-            yield Reservation(self._append)
+            yield Reservation(self._append, lambda label: _matching(self._lines, label))
 
     def _append(self, record: DrawRecord) -> None:
         line = self._chain.next_line(record)
@@ -144,14 +148,15 @@ class FileLedger(Ledger):
         with self._mutex, self._locked() as descriptor:
             self._catch_up(descriptor)
             _check_budget(self._chain, scope, cost, budget)
-            yield Reservation(lambda record: self._append(descriptor, record))
+            yield Reservation(
+                lambda record: self._append(descriptor, record),
+                lambda label: _stored_draws(descriptor, label),
+            )
 
     def stored_draws(self, label: DrawLabel) -> list[StoredDraw]:
         with self._mutex, self._locked() as descriptor:
             self._catch_up(descriptor)
-            with os.fdopen(os.dup(descriptor), "rb") as file:
-                file.seek(0)
-                return _matching((line.rstrip(b"\n") for line in file), label)
+            return _stored_draws(descriptor, label)
 
     def spent_cost(self, scope: str) -> Cost:
         with self._mutex, self._locked() as descriptor:
@@ -294,6 +299,12 @@ def _check_budget(chain: Chain, scope: str, cost: Cost, budget: Budget) -> None:
             f"the budget of scope '{scope}' is spent: {spent} of {budget} used, {cost} asked for;"
             " the face is masked"
         )
+
+
+def _stored_draws(descriptor: int, label: DrawLabel) -> list[StoredDraw]:
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        file.seek(0)
+        return _matching((line.rstrip(b"\n") for line in file), label)
 
 
 def _matching(lines: Iterator[bytes] | list[bytes], label: DrawLabel) -> list[StoredDraw]:

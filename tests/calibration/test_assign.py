@@ -6,6 +6,7 @@ import gc
 import json
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,12 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.assign import IdentityAssigner
+from calibration.assign import Assignment, IdentityAssigner
 from calibration.codebook import Codebook
 from calibration.errors import BudgetExhausted, CalibrationError, CodebookError, CodebookExhausted, CodeError
 from calibration.identity_space import IdentitySpace
 from calibration.ledger import FileLedger, MemoryLedger, new_commitment
+from calibration.ledger_lines import StoredDraw
 from calibration.mechanisms import CodebookMechanism, UniformMechanism
+from calibration.randomness import DrawLabel
 
 KEY = bytes(range(32))
 
@@ -108,6 +111,33 @@ def test_replay_by_key(codebook: Codebook) -> None:
     runs = [assigner(codebook, key=KEY, ledger=MemoryLedger()) for _ in range(2)]
     draws = [[run.assign("camera", track, code(track)).index for track in range(15)] for run in runs]
     assert draws[0] == draws[1]
+
+
+class _OvertakenLedger(MemoryLedger):
+    """Another process draws under the same label between this one's look and its reservation."""
+
+    def __init__(self, other: Callable[[], object]) -> None:
+        super().__init__()
+        self._other = other
+
+    def stored_draws(self, label: DrawLabel) -> list[StoredDraw]:
+        found = super().stored_draws(label)
+        other, self._other = self._other, lambda: None
+        other()
+        return found
+
+
+def test_a_label_is_not_drawn_twice_when_two_processes_meet(codebook: Codebook) -> None:
+    def first() -> None:
+        drawn.append(assigner(codebook, key=KEY, ledger=ledger).assign("camera", 1, code(1)))
+
+    drawn: list[Assignment] = []
+    ledger = _OvertakenLedger(first)
+    for seed in range(2, 12):
+        second = assigner(codebook, key=KEY, ledger=ledger).assign("camera", 1, code(seed))
+        assert second.replayed
+        assert second.index == drawn[0].index
+    assert len(ledger.lines) == 1
 
 
 def test_other_keys_sessions_and_no_key_differ(codebook: Codebook) -> None:
