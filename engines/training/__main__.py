@@ -9,7 +9,7 @@ import sys
 
 from engines.errors import EngineError
 
-_MODULES = ("synthesize", "codebook_build", "train", "export", "evaluate")
+_MODULES = ("synthesize", "codebook_build", "train", "export", "evaluate", "groups")
 
 
 def build_parser() -> argparse.ArgumentParser:

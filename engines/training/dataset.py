@@ -142,14 +142,20 @@ class SampleMaker:
         generator.state = after
         return first, second
 
+    def put(self, person: Person, host: Person) -> Sample:
+        """This person's appearance in a scene of that one."""
+        return self._sample(person, host, True, None)
+
     def _make(self, wanted_cross: bool | None, step: np.random.Generator | None) -> Sample:
         """`step` draws the way to a neighbouring frame; None for a frame by itself."""
-        rng, flip = self._rng, bool(self._rng.random() < 0.5)
         person = self._draw_person()
-        appearance = person.appearances[rng.integers(len(person.appearances))]
-        by_chance = bool(rng.random() < self._shares.cross)
+        by_chance = bool(self._rng.random() < self._shares.cross)
         cross = by_chance if wanted_cross is None else wanted_cross
-        host = self._draw_person() if cross else person
+        return self._sample(person, self._draw_person() if cross else person, cross, step)
+
+    def _sample(self, person: Person, host: Person, cross: bool, step: np.random.Generator | None) -> Sample:
+        rng, flip = self._rng, bool(self._rng.random() < 0.5)
+        appearance = person.appearances[rng.integers(len(person.appearances))]
         face = self._draw_face(host)
         scene = self._scene(face, flip, np.zeros(2) if step is None else step.uniform(-_STEP_PX, _STEP_PX, 2))
         wanted = self._borrowed_motion(appearance, host, face, scene, flip) if cross else scene.mesh
