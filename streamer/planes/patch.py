@@ -189,8 +189,9 @@ def _reduce(picture: AnyArray, region_from_patch: Float64Array) -> tuple[AnyArra
     scale = max(axis_scales(region_from_patch))
     if scale * _AREA_FROM_SCALE >= 1.0:
         return picture, region_from_patch
-    # Whole factors are many times as fast; a shrink below two is left for the warp.
-    factor = max(2, int(1.0 / scale))
+    # Whole factors are many times as fast; a shrink below two is left for the warp. Beyond the patch's own size there
+    # is only padding to average, without end.
+    factor = max(2, int(min(1.0 / scale, *picture.shape[:2])))
     pad_h, pad_w = -picture.shape[0] % factor, -picture.shape[1] % factor
     padded = cv2.copyMakeBorder(picture, 0, pad_h, 0, pad_w, cv2.BORDER_REPLICATE)
     height, width = padded.shape[:2]

@@ -332,3 +332,15 @@ def test_a_region_at_the_border_repeats_it_and_one_outside_is_still_a_picture() 
         assert np.isfinite(patch).all()
     with pytest.raises(ValueError, match="finite"):
         FaceRegion(frame, np.array([0.0, 0.0, np.nan, 5.0]), 1.0)
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e6, 1e-6])
+def test_a_patch_of_absurd_size_is_written_at_once(scale: float) -> None:
+    """Padded up to a whole cell of what it shrinks to, it would take minutes, or all memory."""
+    frame = make_frame(64, 48, "yuv420p")
+    shift = 20.0 - 30.0 * scale
+    patch_from_display = np.array([[scale, 0.0, shift], [0.0, scale, shift]])
+    alpha = np.ones((40, 40), np.float32)
+    write_patch(frame, StreamGeometry(64, 48), np.zeros((40, 40, 3), np.uint8), alpha, patch_from_display)
+    # As large as the picture, or less than a pixel of it.
+    assert planes_of(frame)[0].max() == 16 if scale < 1.0 else planes_of(frame)[0].max() > 16
