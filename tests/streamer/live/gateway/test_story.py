@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import shutil
@@ -13,6 +14,8 @@ import av
 import numpy as np
 import pytest
 
+from streamer.live import source as source_module
+from streamer.live.backoff import Backoff
 from streamer.live.gateway import Gateway
 from streamer.live.metrics import metrics_registry, metrics_text
 from streamer.live.settings import GatewaySettings
@@ -54,9 +57,11 @@ def test_the_output_goes_on_whatever_the_camera_does(
     clips: Path,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No server at first; plays; killed; back with another resolution; frozen; thawed; stopped."""
     caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(source_module, "Backoff", functools.partial(Backoff, cap_seconds=1.0))
     outputs = [
         {"kind": "push", "url": receiver.url},
         {"kind": "segments", "folder": str(tmp_path / "rec"), "segment_seconds": 2},
