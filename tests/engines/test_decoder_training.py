@@ -263,15 +263,14 @@ def test_an_occluder_covers_a_part(seed: int) -> None:
 
 def test_an_occluder_ends_at_the_hole(people: People) -> None:
     clean = ("cross", "noise", "coding", "exposure", "resolution", "other_hole")
-    plain = dict.fromkeys(clean, 0.0)
+    plain, outside = dict.fromkeys(clean, 0.0), 0
     for seed in range(6):
         bare, covered = (maker(people, seed, occluder=share, **plain).make() for share in (0.0, 1.0))
         hole = bare.conditioning[6] > 0
-        np.testing.assert_array_equal(bare.target[:, hole], covered.target[:, hole])
         stood_there = (bare.target != covered.target).any(axis=0)
-        seen_there = (bare.conditioning[3:6] != covered.conditioning[3:6]).any(axis=0)
-        assert not (seen_there & hole).any()
-        assert stood_there.any() == seen_there.any()
+        assert not (stood_there & hole).any()
+        outside += int(stood_there.sum())
+    assert outside > 0
 
 
 def test_a_face_that_moves_along_is_no_unrest_and_one_that_changes_is() -> None:
