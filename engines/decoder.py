@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from engines.backends import BackendName
+from engines.backends import EngineOptions
 from engines.contract import Engine, EngineInfo, checked_infer
 from engines.errors import EngineError
-from engines.zoo.family import open_like
-from engines.zoo.registry import open_model
+from engines.zoo.opening import open_in
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Floats = npt.NDArray[np.float32]
 
@@ -47,18 +50,14 @@ class FaceDecoder:
         self._engine = engine
 
     @classmethod
-    def open(
-        cls, weights: Path | None = None, *, backend: BackendName = "auto", threads: int = 1
-    ) -> FaceDecoder:
+    def open(cls, weights: Path | None = None, **options: Unpack[EngineOptions]) -> FaceDecoder:
         """With the registry's model, or another ONNX file of the same inputs and outputs.
 
         Raises:
             ModelMissingError: the file is not there.
             EngineError: it is damaged, or not a decoder.
         """
-        if weights is not None:
-            return cls(open_like(weights, DECODER_MODEL, backend=backend, threads=threads))
-        return cls(open_model(DECODER_MODEL, backend=backend, threads=threads))
+        return cls(open_in("float", DECODER_MODEL, weights=weights, **options))
 
     def run(self, conditioning: Floats) -> DecoderOutput:
         """All faces of a frame, or of several streams, in one call.

@@ -7,13 +7,18 @@ person, and let go of it at once. Nothing here keeps, logs or prints one.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from engines.backends import BackendName
+from engines.backends import EngineOptions
 from engines.contract import Engine, EngineInfo, checked_infer
 from engines.errors import EngineError
 from engines.zoo.registry import open_model
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Floats = npt.NDArray[np.float32]
 
@@ -30,9 +35,9 @@ class IdentityEncoder:
         self._engine = engine
 
     @classmethod
-    def open(cls, *, backend: BackendName = "auto", threads: int = 1) -> IdentityEncoder:
+    def open(cls, **options: Unpack[EngineOptions]) -> IdentityEncoder:
         """With the registry's model."""
-        return cls(open_model("sface", backend=backend, threads=threads))
+        return cls(open_model("sface", **options))
 
     def encode(self, aligned_rgb_f32: Floats) -> Floats:
         """Codes of faces aligned by the 112 px recognition template.

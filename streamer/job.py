@@ -14,7 +14,6 @@ from typing import Any
 import av
 
 from calibration.assign import Assignment
-from engines.backends import BackendStatus
 from streamer.analysis import Analyzer, AnalyzerSettings, DetectionCadence, frames_for
 from streamer.errors import InputError, OutputError, VeilstreamError
 from streamer.identity import IdentityKeeper
@@ -117,9 +116,9 @@ class JobRunner:
         return self._toolkit.warnings
 
     @property
-    def backend(self) -> BackendStatus:
-        """What the engines run on."""
-        return self._toolkit.backend
+    def engine_line(self) -> str:
+        """What the models run on and compute in, for people."""
+        return self._toolkit.engine_line()
 
     def describe(self) -> dict[str, Any]:
         """Head of the report: tool, settings, models, privacy."""

@@ -178,7 +178,9 @@ class EncodeSettings(BaseModel):
 class Precision(str, Enum):
     """What the models compute in."""
 
+    AUTO = "auto"
     FLOAT = "float"
+    FP16 = "fp16"
     INT8 = "int8"
 
 
@@ -189,9 +191,10 @@ class AnonymizeSettings(BaseModel):
         hardware_decoding: decode in hardware where that works; in software, with a notice, where not.
         engine: inference backend; `auto` takes the fastest that can be used here.
         require_gpu: fail rather than compute on the CPU.
-        precision: `int8` takes the quantised version of each model that has one; see docs/benchmarks.
+        precision: `auto` is `fp16` on TensorRT, `int8` on a CPU with VNNI, else `float`; `int8` takes the quantised
+            version of each model that has one. See `engines.precision.choose_precision`.
         engine_timeout_seconds: an engine that does not answer for this long is taken for dead, and faces are masked.
-        threads: threads of each engine; 0 takes the number of cores.
+        threads: threads of each engine; 0 takes as many as this process may use CPUs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -204,7 +207,7 @@ class AnonymizeSettings(BaseModel):
     decoder: Path | None = None
     engine: str = "auto"
     require_gpu: bool = False
-    precision: Precision = Precision.FLOAT
+    precision: Precision = Precision.AUTO
     engine_timeout_seconds: float = Field(default=30.0, gt=0.0)
     threads: int = Field(default=1, ge=0, le=64)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +21,8 @@ from calibration.hide import KeyedRotation
 from calibration.keys import load_key
 from calibration.ledger import FileLedger, Ledger, MemoryLedger
 from calibration.mechanisms import Mechanism, create_mechanism
-from engines.backends import BackendName, choose_backend
+from engines.backends import EngineOptions, choose_backend
+from engines.backends.tensorrt import Profiles
 from engines.contract import Engine, EngineInfo
 from engines.decoder import DECODER_MODEL, FaceDecoder
 from engines.detectors import Detection, FaceDetector, detect_tiled, detector_on, open_detector_engine
@@ -29,8 +30,9 @@ from engines.detectors.doubt import Detect, DoubtingDetector
 from engines.guard import GuardedEngine
 from engines.identity import IdentityEncoder
 from engines.landmarks import FaceMesh, IrisLandmarks
-from engines.zoo.family import open_like
-from engines.zoo.quantised import open_at
+from engines.precision import choose_precision
+from engines.processor import has_vnni, usable_cpus
+from engines.zoo.opening import open_in
 from engines.zoo.registry import entry, model_path
 from streamer.engine_pool import EnginePool
 from streamer.errors import SettingsError
@@ -39,6 +41,7 @@ from streamer.identity import IdentityKeeper
 from streamer.render.lids import EyeReader
 from streamer.render.renderer import SyntheticRenderer
 from streamer.settings import (
+    AnalysisSettings,
     AnonymizeSettings,
     DetectorName,
     Mode,
@@ -52,6 +55,7 @@ SECOND_LOOK_THRESHOLD = 0.3
 # Tiles are cut from a picture this many times larger than the one shown as a whole.
 TILED_PICTURE_SCALE = 3
 NOTHING_QUANTISED = "no INT8 model is there, all compute in float; run: veilstream calibrate int8"
+INEXACT_INT8 = "this CPU has no VNNI instructions: INT8 sums saturate and results suffer; better take float"
 
 
 @dataclass(slots=True)
@@ -92,8 +96,12 @@ class Toolkit:
         self.settings = settings
         self._pool = pool
         self._wrap_engine = wrap_engine
-        self._threads = settings.threads or os.cpu_count() or 1
         self.backend = choose_backend(settings.engine, require_gpu=settings.require_gpu)
+        self._precision = choose_precision(settings.precision.value, self.backend.name)
+        self._options: EngineOptions = {
+            "backend": self.backend.name,
+            "threads": settings.threads or usable_cpus(),
+        }
         self._infos: list[dict[str, Any]] = []
         self._engines: list[Engine] = []
         self._mesh_engine = self._open("face-mesh", "landmarks")
@@ -104,16 +112,15 @@ class Toolkit:
         self.warnings: list[str] = []
         if settings.replace_with is ReplaceWith.SYNTHETIC:
             self.synthetic = self._open_synthetic(settings.privacy)
-        if settings.precision is Precision.INT8 and not self._has_int8:
-            self.warnings.append(NOTHING_QUANTISED)
+        if settings.precision is Precision.INT8:
+            self.warnings += self._int8_warnings()
         # Without a key each run is a session of its own; with one, the same input gets the same draws again.
         self._session = secrets.token_hex(8) if self._key is None else "keyed"
 
     @property
     def picture_side_px(self) -> int:
         """Long side of the picture `detect` wants; tiles are cut from a larger one."""
-        settings = self.settings.analysis
-        return settings.long_side_px * (TILED_PICTURE_SCALE if settings.tiles else 1)
+        return picture_side_px(self.settings.analysis)
 
     @property
     def denied_detections(self) -> int:
@@ -153,6 +160,12 @@ class Toolkit:
         for engine in self._engines:
             engine.close()
 
+    def engine_line(self) -> str:
+        """What the models run on and compute in, for people."""
+        counts = Counter(info["precision"] for info in self._infos)
+        models = ", ".join(f"{count} in {precision}" for precision, count in sorted(counts.items()))
+        return f"{self.backend.name} {self.backend.detail}, models: {models}"
+
     def describe(self) -> dict[str, Any]:
         """Models and privacy of the job, for the report."""
         described: dict[str, Any] = {"models": self._infos}
@@ -188,15 +201,11 @@ class Toolkit:
         )
 
     def _detector(self, name: DetectorName, score_threshold: float) -> FaceDetector:
+        options: EngineOptions = {**self._options, "profiles": detector_profiles(self.settings.analysis)}
         engine = self._guarded(
             name.value,
             "detector",
-            lambda: open_detector_engine(
-                name.value,
-                backend=self._backend,
-                threads=self._threads,
-                precision=self._precision,
-            ),
+            lambda: open_detector_engine(name.value, precision=self._precision, **options),
         )
         return detector_on(engine, name.value, score_threshold=score_threshold)
 
@@ -215,7 +224,7 @@ class Toolkit:
         return SyntheticTools(
             FaceMesh(self._mesh_engine),
             EyeReader(IrisLandmarks(self._open("iris", "lids"))),
-            FaceDecoder(self._open_decoder()),
+            FaceDecoder(self._open(DECODER_MODEL, "decoder", self.settings.decoder)),
             encoder,
             codebook,
             mechanism,
@@ -240,19 +249,11 @@ class Toolkit:
             return Codebook.load(path)
         return _shipped_codebook()
 
-    def _open_decoder(self) -> Engine:
-        path = self.settings.decoder
-        if path is None:
-            return self._open(DECODER_MODEL, "decoder")
+    def _open(self, name: str, role: str, weights: Path | None = None) -> Engine:
         return self._guarded(
-            path.name,
-            "decoder",
-            lambda: open_like(path, DECODER_MODEL, backend=self._backend, threads=self._threads),
-        )
-
-    def _open(self, name: str, role: str) -> Engine:
-        return self._guarded(
-            name, role, lambda: open_at(self._precision, name, backend=self._backend, threads=self._threads)
+            name if weights is None else weights.name,
+            role,
+            lambda: open_in(self._precision, name, weights=weights, **self._options),
         )
 
     def _guarded(self, name: str, role: str, open_one: Callable[[], Engine]) -> Engine:
@@ -281,17 +282,20 @@ class Toolkit:
             }
         )
 
-    @property
-    def _precision(self) -> Literal["float", "int8"]:
-        return "int8" if self.settings.precision is Precision.INT8 else "float"
+    def _int8_warnings(self) -> list[str]:
+        if not any(info["precision"] == "int8" for info in self._infos):
+            return [NOTHING_QUANTISED]
+        return [] if self.backend.name == "tensorrt" or has_vnni() else [INEXACT_INT8]
 
-    @property
-    def _has_int8(self) -> bool:
-        return any(info["precision"] == "int8" for info in self._infos)
 
-    @property
-    def _backend(self) -> BackendName:
-        return self.backend.name
+def picture_side_px(settings: AnalysisSettings) -> int:
+    """Long side of the picture that faces are looked for in; tiles are cut from a larger one."""
+    return settings.long_side_px * (TILED_PICTURE_SCALE if settings.tiles else 1)
+
+
+def detector_profiles(settings: AnalysisSettings) -> Profiles:
+    """Sizes that a detector's compiled plan must work for. The second look is at the whole of a tiled picture too."""
+    return Profiles.for_pictures(settings.long_side_px, picture_side_px(settings))
 
 
 @cache

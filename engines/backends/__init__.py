@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 from engines.backends.choice import (
     BACKENDS,
@@ -13,55 +14,88 @@ from engines.backends.choice import (
     backend_statuses,
     choose_backend,
 )
+from engines.backends.int8 import is_quantised
 from engines.contract import Engine
 from engines.errors import EngineError, ModelMissingError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from engines.backends.tensorrt.profiles import Profiles
 
 __all__ = [
     "BACKENDS",
     "BackendName",
     "BackendStatus",
+    "EngineOptions",
     "available_backends",
     "backend_statuses",
     "choose_backend",
     "open_engine",
+    "read_model",
 ]
 
 
-def open_engine(source: Path | str | bytes, *, backend: BackendName = "auto", threads: int = 1) -> Engine:
+class EngineOptions(TypedDict, total=False):
+    """How an engine is opened, whatever the model; what is not given has a default.
+
+    Attributes:
+        backend: `auto`, the default, takes the fastest that can be used here, see `choose_backend`.
+        threads: threads inside one operator, at least 1, the default. One is right where several stages share the
+            cores; a GPU has none of them.
+        fp16: compute a float model in float16, which TensorRT alone does; a quantised one stays as it is.
+        profiles: sizes a compiled plan must work for; backends that do not compile take any.
+    """
+
+    backend: BackendName
+    threads: int
+    fp16: bool
+    profiles: Profiles
+
+
+def open_engine(source: Path | str | bytes, **options: Unpack[EngineOptions]) -> Engine:
     """Open an ONNX model.
 
     Args:
         source: path of an ONNX file, or its bytes.
-        backend: `auto` takes the fastest that can be used here, see `choose_backend`.
-        threads: threads inside one operator, at least 1. One is right where several stages share the cores; a
-            GPU has none of them.
+        options: see `EngineOptions`.
 
     Raises:
         ModelMissingError: no file at that path.
         EngineError: unknown or missing backend, or a graph it refuses.
     """
-    if threads < 1:
-        raise EngineError(f"threads must be at least 1, not {threads}")
-    chosen = choose_backend(backend).name
     if isinstance(source, bytes):
-        return _open(source, chosen, threads)
-    data = _read(Path(source))
+        return _open(source, **options)
+    data = read_model(Path(source))
     try:
-        return _open(data, chosen, threads)
+        return _open(data, **options)
     except EngineError as error:
         raise EngineError(f"{source}: {error}") from error
 
 
-def _open(data: bytes, chosen: BackendName, threads: int) -> Engine:
+def _open(
+    data: bytes,
+    *,
+    backend: BackendName = "auto",
+    threads: int = 1,
+    fp16: bool = False,
+    profiles: Profiles | None = None,
+) -> Engine:
+    if threads < 1:
+        raise EngineError(f"threads must be at least 1, not {threads}")
+    chosen = choose_backend(backend).name
+    if fp16 and chosen != "tensorrt":
+        raise EngineError(f"{chosen} does not compute in float16; TensorRT does")
     sha256 = hashlib.sha256(data).hexdigest()
     if chosen == "openvino":
         from engines.backends.openvino_backend import OpenVinoEngine
 
         return OpenVinoEngine(data, weights_sha256=sha256, threads=threads)
     if chosen == "tensorrt":
-        from engines.backends.tensorrt import TensorRtEngine
+        from engines.backends.tensorrt import Precision, TensorRtEngine
 
-        return TensorRtEngine(data, weights_sha256=sha256)
+        precision: Precision = "fp16" if fp16 and not is_quantised(data) else "fp32"
+        return TensorRtEngine(data, weights_sha256=sha256, precision=precision, profiles=profiles)
     if chosen == "torch":
         from engines.backends.torch_backend import TorchEngine
 
@@ -71,7 +105,8 @@ def _open(data: bytes, chosen: BackendName, threads: int) -> Engine:
     return OnnxRuntimeEngine(data, weights_sha256=sha256, threads=threads)
 
 
-def _read(path: Path) -> bytes:
+def read_model(path: Path) -> bytes:
+    """The bytes of a model file. Raises ModelMissingError, EngineError."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

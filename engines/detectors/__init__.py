@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from engines.backends import BackendName, open_engine
+from engines.backends import EngineOptions, open_engine
 from engines.contract import Engine
 from engines.detectors.base import Detection, FaceDetector
 from engines.detectors.centerface import CenterFaceDetector
@@ -14,8 +14,11 @@ from engines.detectors.tiling import detect_tiled
 from engines.detectors.yunet import YuNetDetector
 from engines.errors import EngineError
 from engines.guard import GuardedEngine
-from engines.zoo.family import open_like
-from engines.zoo.quantised import Precision, open_at
+from engines.precision import Precision
+from engines.zoo.opening import open_in
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 DetectorName = Literal["retinaface", "yunet", "centerface", "retina-face-package"]
 DETECTORS: tuple[DetectorName, ...] = get_args(DetectorName)
@@ -36,10 +39,9 @@ def create_detector(
     name: str = "retinaface",
     *,
     score_threshold: float = 0.5,
-    threads: int = 1,
-    backend: BackendName = "auto",
     weights: Path | None = None,
     timeout_seconds: float | None = None,
+    **options: Unpack[EngineOptions],
 ) -> FaceDetector:
     """Open a detector.
 
@@ -48,19 +50,18 @@ def create_detector(
             (extra `retina`).
         score_threshold: the lowest score that is returned. A tracker with two thresholds asks for its
             lower one.
-        threads: threads of the engine.
-        backend: inference backend.
         weights: another ONNX file of the same family; by default the registry's, and for the package the
             file in the package's own folder.
         timeout_seconds: a call that takes longer is an EngineError and the engine is given up
             (`engines.guard`); by default calls may take any time.
+        options: see `EngineOptions`.
 
     Raises:
         EngineError: unknown name, missing package, or a refused model file.
     """
     if name not in DETECTORS:
         raise EngineError(f"unknown detector {name!r}; there are: {', '.join(DETECTORS)}")
-    engine = open_detector_engine(name, weights=weights, backend=backend, threads=threads)
+    engine = open_detector_engine(name, weights=weights, **options)
     if timeout_seconds is not None:
         engine = GuardedEngine(engine, timeout_seconds)
     return detector_on(engine, name, score_threshold=score_threshold)
@@ -88,20 +89,18 @@ def open_detector_engine(
     name: str,
     *,
     weights: Path | None = None,
-    backend: BackendName = "auto",
-    threads: int = 1,
     precision: Precision = "float",
+    **options: Unpack[EngineOptions],
 ) -> Engine:
     """The engine of a detector without the detector. Arguments and errors as `create_detector`.
 
     Args:
-        precision: see `engines.zoo.quantised.open_at`; weights of one's own are run as they are.
+        precision: see `engines.zoo.opening.open_in`; of the package's detector there is no INT8 version.
     """
     if name == "retina-face-package":
         from engines.detectors.retina_package import weights_file
 
-        return open_engine(weights_file(weights), backend=backend, threads=threads)
+        options["fp16"] = precision == "fp16"
+        return open_engine(weights_file(weights), **options)
     model = {"retinaface": "retinaface-mnet025"}.get(name, name)
-    if weights is not None:
-        return open_like(weights, model, backend=backend, threads=threads)
-    return open_at(precision, model, backend=backend, threads=threads)
+    return open_in(precision, model, weights=weights, **options)

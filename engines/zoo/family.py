@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engines.backends import BackendName, open_engine
+from engines.backends import EngineOptions, open_engine
 from engines.contract import Engine, TensorSpec
 from engines.errors import EngineError
 from engines.zoo.registry import entry
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-def open_like(path: Path, name: str, *, backend: BackendName = "auto", threads: int = 1) -> Engine:
+
+def open_like(path: Path, name: str, **options: Unpack[EngineOptions]) -> Engine:
     """Open an ONNX file that is to stand in for the registered model `name`.
 
     Without the look at its tensors, another model would open well and fail at every face: the output would be masked
@@ -21,7 +25,7 @@ def open_like(path: Path, name: str, *, backend: BackendName = "auto", threads: 
         ModelMissingError: no file at that path.
         EngineError: no ONNX file, or one of another family.
     """
-    engine = open_engine(path, backend=backend, threads=threads)
+    engine = open_engine(path, **options)
     item = entry(name)
     for kind, specs, stated in (
         ("input", engine.inputs, item.inputs),

@@ -12,12 +12,15 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from engines.backends import BackendName, open_engine
+from engines.backends import EngineOptions, open_engine
 from engines.contract import Engine
 from engines.errors import EngineError, ModelHashError, ModelMissingError
 from engines.places import user_cache_directory
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 ZOO_DIRECTORY = Path(__file__).parent
 WEIGHTS_DIRECTORY = ZOO_DIRECTORY / "weights"
@@ -120,13 +123,13 @@ def model_path(name: str) -> Path:
     return path
 
 
-def open_model(name: str, *, backend: BackendName = "auto", threads: int = 1) -> Engine:
+def open_model(name: str, **options: Unpack[EngineOptions]) -> Engine:
     """Open a registered model. The bytes whose sha256 was checked are the bytes that are run.
 
     Raises:
         EngineError, ModelMissingError, ModelHashError: as `model_path` and `open_engine`.
     """
-    return open_engine(read_checked(entry(name)), backend=backend, threads=threads)
+    return open_engine(read_checked(entry(name)), **options)
 
 
 def read_checked(item: ModelEntry) -> bytes:

@@ -15,7 +15,7 @@ import typer
 from streamer.batch import Task, plan_tasks
 from streamer.cli.exit_codes import DONE, DONE_WITH_MASKED_FRAMES, FAILED
 from streamer.cli.places import ready_ledger_path
-from streamer.cli.progress import progress_display
+from streamer.cli.progress import engine_notices, progress_display
 from streamer.errors import OutputError, SettingsError, VeilstreamError
 from streamer.job import JobResult, JobRunner, probe_duration_seconds
 from streamer.redact import without_folders
@@ -149,11 +149,13 @@ def anonymize(
     precision: Annotated[
         Precision,
         typer.Option(
-            help="int8 takes the quantised version of each model that has one; faster on CPUs.",
+            help="auto is fp16 on TensorRT, int8 on CPUs with VNNI where a model has such a version, else float.",
             rich_help_panel="Engines",
         ),
-    ] = Precision.FLOAT,
-    threads: Annotated[int, typer.Option(help="Threads of each engine.", rich_help_panel="Engines")] = 1,
+    ] = Precision.AUTO,
+    threads: Annotated[
+        int, typer.Option(help="Threads of each engine; 0: one per usable CPU.", rich_help_panel="Engines")
+    ] = 1,
     report: Annotated[Path | None, typer.Option(help="Write a JSON report here.")] = None,
     boxes: Annotated[
         Path | None, typer.Option(help="Write boxes as MOT text: a file, or a folder for several inputs.")
@@ -234,15 +236,19 @@ class _Batch:
             typer.echo("veilstream: no video or image in the input; nothing to do", err=True)
             return FAILED
         code = DONE
-        with _stop_signals(self._cancel), JobRunner(self._settings) as runner:
+        with _stop_signals(self._cancel), self._opened() as runner:
             if not self._quiet:
-                typer.echo(f"engines: {runner.backend.name} {runner.backend.detail}", err=True)
+                typer.echo(f"engines: {runner.engine_line}", err=True)
             for warning in runner.warnings:
                 typer.echo(f"veilstream: {warning}", err=True)
             for task in self._tasks:
                 code = _worse(code, self._run_one(runner, task))
                 self._write_report(runner)
         return code
+
+    def _opened(self) -> JobRunner:
+        with engine_notices(quiet=self._quiet):
+            return JobRunner(self._settings)
 
     def _run_one(self, runner: JobRunner, task: Task) -> int:
         try:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from engines.backends import BackendName, available_backends, backend_statuses, choose_backend
+from engines.backends import (
+    BackendName,
+    available_backends,
+    backend_statuses,
+    choose_backend,
+    open_engine,
+)
+from engines.backends.tensorrt import Profiles, default_plan_cache
 from engines.bench import (
     BATCHES,
     PARITY_LIMIT,
@@ -18,11 +26,18 @@ from engines.bench import (
     Latency,
     bench,
     compare,
-    open_named,
     runnable_models,
 )
+from engines.contract import Engine
+from engines.precision import Precision as ComputesIn
+from engines.precision import choose_precision
+from engines.zoo.opening import open_in
+from engines.zoo.registry import entries, entry
 from streamer.cli.exit_codes import FAILED
+from streamer.cli.progress import engine_notices
 from streamer.cli.tables import print_table
+from streamer.settings import AnalysisSettings, Precision
+from streamer.toolkit import detector_profiles
 
 engines_app = typer.Typer(help="List, time, compare and compile inference engines.", no_args_is_help=True)
 
@@ -38,11 +53,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @engines_app.command("list")
 def list_backends(as_json: AsJson = False) -> None:
-    """All backends, whether they can be used here, and if not, why."""
+    """All backends, whether they can be used here, and if not, why; and the plans that TensorRT has compiled."""
     chosen = choose_backend("auto").name
     statuses = backend_statuses()
+    plans = default_plan_cache().keys()
     if as_json:
-        _print_json([{**asdict(status), "auto": status.name == chosen} for status in statuses])
+        backends = [{**asdict(status), "auto": status.name == chosen} for status in statuses]
+        _print_json({"backends": backends, "plans": plans})
         return
     usable = [
         "no" if not status.available else "yes (auto)" if status.name == chosen else "yes"
@@ -52,6 +69,11 @@ def list_backends(as_json: AsJson = False) -> None:
         ("backend", "usable", "detail"),
         [(status.name, word, status.detail) for status, word in zip(statuses, usable, strict=True)],
     )
+    if plans:
+        typer.echo()
+        print_table(
+            ("compiled plan", "precision", "pictures", "tensorrt", "GPU", "MB"), map(_plan_cells, plans)
+        )
 
 
 @engines_app.command("bench")
@@ -99,12 +121,41 @@ def compare_engines(
 
 
 @engines_app.command()
-def build(models: Models = None) -> None:
+def build(
+    models: Models = None,
+    precision: Annotated[Precision, typer.Option(help="As for anonymize; auto is fp16.")] = Precision.AUTO,
+    long_side: Annotated[
+        int, typer.Option(min=128, max=4096, help="As for anonymize; up to 1280 is always included.")
+    ] = 640,
+    tiles: Annotated[bool, typer.Option(help="As for anonymize.")] = False,
+) -> None:
     """Compile all models for this GPU with TensorRT, so that no job has to wait for it."""
     choose_backend("tensorrt", require_gpu=True)
-    for model in models or runnable_models():
-        with open_named(model, "tensorrt", 1) as engine:
-            typer.echo(f"{model}: {engine.describe().device}")
+    chosen = choose_precision(precision.value, "tensorrt")
+    profiles = detector_profiles(AnalysisSettings(long_side_px=long_side, tiles=tiles))
+    names = models or [name for name in runnable_models() if entry(name).source.kind != "calibration"]
+    for number, name in enumerate(names, 1):
+        typer.echo(f"{number} of {len(names)}: {name}")
+        with engine_notices(quiet=False), _compiled(name, chosen, profiles) as engine:
+            info = engine.describe()
+            typer.echo(f"  {info.precision} on {info.device}, {info.backend}")
+
+
+def _compiled(model: str, precision: ComputesIn, profiles: Profiles) -> Engine:
+    """An engine as a job opens it: only detectors are shown pictures of any size."""
+    if model.endswith(".onnx"):
+        return open_engine(Path(model), backend="tensorrt", fp16=precision == "fp16")
+    if entry(model).role != "detector":
+        return open_in(precision, model, backend="tensorrt")
+    return open_in(precision, model, backend="tensorrt", profiles=profiles)
+
+
+def _plan_cells(plan: dict[str, Any]) -> tuple[str, ...]:
+    sha256 = plan["onnx_sha256"]
+    name = next((item.name for item in entries().values() if item.sha256 == sha256), f"{sha256[:12]}...")
+    pictures = f"up to {plan['profiles']['side_px']['most']} px"
+    megabytes = f"{plan['plan_bytes'] / 1e6:.1f}"
+    return (name, plan["precision"], pictures, plan["tensorrt_version"], plan["gpu_name"], megabytes)
 
 
 def _latency_cells(row: Latency) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +27,23 @@ def progress_display(name: str, duration_seconds: float | None, *, quiet: bool) 
             yield callback
     else:
         yield _PlainLines(name, duration_seconds)
+
+
+@contextmanager
+def engine_notices(*, quiet: bool) -> Iterator[None]:
+    """Show what engines have to say while they are opened: the first time, TensorRT compiles for minutes."""
+    logger = logging.getLogger("engines")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("veilstream: %(message)s"))
+    before = logger.level
+    if not quiet:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,7 +17,8 @@ import streamer.toolkit
 from calibration.ledger import verify_ledger
 from calibration.scenes import Scene
 from engines.contract import Engine, EngineInfo, Tensor, TensorSpec
-from engines.zoo.registry import open_model
+from engines.precision import Precision
+from engines.zoo.opening import open_in
 from streamer import AnonymizeSettings, Cancelled, JobRunner, anonymize_file, make_settings
 from streamer.errors import InputError, OutputError
 
@@ -103,11 +105,11 @@ def test_uniform_mechanism_opens_no_identity_encoder(
 ) -> None:
     opened = []
 
-    def note(name: str, **keywords: object) -> Engine:
+    def note(precision: Precision, name: str, **options: Any) -> Engine:
         opened.append(name)
-        return open_model(name, **keywords)  # type: ignore[arg-type]
+        return open_in(precision, name, **options)
 
-    monkeypatch.setattr(streamer.toolkit, "open_model", note)
+    monkeypatch.setattr(streamer.toolkit, "open_in", note)
     result = anonymize_file(
         walk_clip, tmp_path / "out.mp4", settings=make_settings(privacy={"mechanism": "uniform"})
     )
@@ -156,15 +158,15 @@ def break_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     broken: list[_BrokenEngine] = []
 
     def arrange(victim: str, way: str, healthy_calls: int) -> None:
-        def opened(name: str, **keywords: object) -> Engine:
-            engine = open_model(name, **keywords)  # type: ignore[arg-type]
+        def opened(precision: Precision, name: str, **options: Any) -> Engine:
+            engine = open_in(precision, name, **options)
             if name != victim:
                 return engine
             broken.append(_BrokenEngine(engine, way, healthy_calls))
             return broken[-1]
 
-        monkeypatch.setattr(streamer.toolkit, "open_model", opened)
-        monkeypatch.setattr(engines.detectors, "open_model", opened)
+        monkeypatch.setattr(streamer.toolkit, "open_in", opened)
+        monkeypatch.setattr(engines.detectors, "open_in", opened)
 
     yield arrange
     for engine in broken:

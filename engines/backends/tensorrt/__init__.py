@@ -7,9 +7,17 @@ calls. Nothing of the GPU packages is imported before an engine is opened."""
 
 from __future__ import annotations
 
-from engines.backends.tensorrt.engine import TensorRtEngine
+from engines.backends.tensorrt.engine import TensorRtEngine, default_plan_cache
 from engines.backends.tensorrt.plan_cache import PlanCache, PlanKey
 from engines.backends.tensorrt.prepare import Precision
 from engines.backends.tensorrt.profiles import Profiles, Range
 
-__all__ = ["PlanCache", "PlanKey", "Precision", "Profiles", "Range", "TensorRtEngine"]
+__all__ = [
+    "PlanCache",
+    "PlanKey",
+    "Precision",
+    "Profiles",
+    "Range",
+    "TensorRtEngine",
+    "default_plan_cache",
+]

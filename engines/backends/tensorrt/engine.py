@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +21,8 @@ from engines.backends.tensorrt.profiles import Profiles
 from engines.contract import Tensor
 from engines.errors import EngineError
 from engines.places import user_cache_directory
+
+_log = logging.getLogger(__name__)
 
 # GPU work is queued by the calling thread alone.
 _HOST_THREADS = 1
@@ -68,7 +72,12 @@ class TensorRtEngine(BackendEngine):
         )
 
         def build(timing_cache: bytes) -> Compiled:
-            return compile_plan(prepare(model, precision), profiles, timing_cache)
+            what = f"a model of {len(model) / 1e6:.1f} MB ({weights_sha256[:12]}...) in {precision}"
+            _log.info("TensorRT compiles %s for %s; once, for minutes", what, key.gpu_name)
+            start = time.monotonic()
+            compiled = compile_plan(prepare(model, precision), profiles, timing_cache)
+            _log.info("compiled in %.0f s", time.monotonic() - start)
+            return compiled
 
         with self._device.active():
             plan = (cache or default_plan_cache()).load_or_build(key, build)

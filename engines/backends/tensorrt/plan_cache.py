@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import secrets
 import stat
@@ -23,6 +24,8 @@ from typing import Any
 from engines.backends.tensorrt.compile import Compiled
 from engines.backends.tensorrt.profiles import Profiles
 from engines.errors import EngineError
+
+_log = logging.getLogger(__name__)
 
 # Counted up when plans are made in another way, so that older ones are not found any more.
 FORMAT = 1
@@ -165,7 +168,11 @@ class PlanCache:
         # The lock file stays: deleting it would let two processes hold two different ones.
         lock = self._open(folder, "build.lock", os.O_RDWR | os.O_CREAT)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _log.info("another process compiles for TensorRT; this one waits for it")
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
             os.close(lock)

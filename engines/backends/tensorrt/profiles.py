@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from engines.errors import EngineError
 
 Shape = tuple[int, ...]
+# To whose multiples detectors pad their pictures.
+_STRIDE_PX = 32
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,25 @@ class Profiles:
     Attributes:
         faces: batch of models whose only free axis is the batch. A larger batch goes through in parts.
         pictures: batch of models with free sides, the detectors; memory is reserved for the largest.
-        side_px: height and width of such pictures, multiples of 32, the coarsest stride of the detectors.
+        side_px: height and width of such pictures, multiples of the coarsest stride of the detectors.
     """
 
     faces: Range = Range(1, 4, 16)
     pictures: Range = Range(1, 1, 4)
     side_px: Range = Range(32, 640, 1280)
+
+    @classmethod
+    def for_pictures(cls, usual_px: int, most_px: int) -> Profiles:
+        """The rule for detectors that are shown pictures of these long sides; the default one where it will do.
+
+        Larger pictures go through in smaller batches, so that no more memory is reserved.
+        """
+        default = cls()
+        if most_px <= default.side_px.most:
+            return default
+        usual, most = (-(-side // _STRIDE_PX) * _STRIDE_PX for side in (usual_px, most_px))
+        batch = max(1, default.pictures.most * default.side_px.most**2 // most**2)
+        return cls(pictures=Range(1, 1, batch), side_px=Range(default.side_px.least, usual, most))
 
     def shapes(self, shape: Sequence[int]) -> tuple[Shape, Shape, Shape]:
         """Least, usual and largest shape of a graph input whose free axes are -1, axis 0 being the batch."""
