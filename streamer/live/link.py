@@ -15,8 +15,6 @@ from streamer.redact import reason_of
 from streamer.source.opening import is_cover
 
 OPEN_TIMEOUT_SECONDS = 5.0
-# Cores are shared with other cameras; a stream cut into slices, as 4K is, gains most from the second one.
-DECODER_THREADS = 2
 _DEVICE_FORMAT = "video4linux2,v4l2"
 # How long packets may wait for one that UDP delivers out of order, and how many bytes the kernel may hold for us.
 _REORDER_MICROSECONDS = "200000"
@@ -97,12 +95,9 @@ def choose_stream(container: InputContainer) -> VideoStream:
     """
     for stream in container.streams.video:
         if not is_cover(stream) and stream.codec_context is not None:
-            # Frame threads would each hold a frame back.
-            stream.thread_type = "SLICE"
-            stream.thread_count = DECODER_THREADS
-            if stream.codec_context.name == "h264":
-                # Without its error concealment, which slice threads turn off, a lost slice is not even noticed.
-                stream.codec_context.options = {"enable_er": "1"}
+            # Frame threads would each hold a frame back; beside slice threads the H.264 decoder does not look for what
+            # was lost (its error resilience is unsafe there), and cameras rarely cut their pictures into slices.
+            stream.thread_count = 1
             return stream
     raise LinkError("there is no video that can be decoded in it")
 
