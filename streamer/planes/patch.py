@@ -192,11 +192,14 @@ def _reduce(picture: AnyArray, region_from_patch: Float64Array) -> tuple[AnyArra
     # Whole factors are many times as fast; a shrink below two is left for the warp. Beyond the patch's own size there
     # is only padding to average, without end.
     factor = max(2, int(min(1.0 / scale, *picture.shape[:2])))
-    pad_h, pad_w = -picture.shape[0] % factor, -picture.shape[1] % factor
-    padded = cv2.copyMakeBorder(picture, 0, pad_h, 0, pad_w, cv2.BORDER_REPLICATE)
+    # A whole cell more all around: one that the patch's border shares with what is beyond would be half there, and
+    # darken towards it.
+    ends = [factor + -side % factor for side in picture.shape[:2]]
+    padded = cv2.copyMakeBorder(picture, factor, ends[0], factor, ends[1], cv2.BORDER_REPLICATE)
+    region_from_padded = compose_affine(region_from_patch, shift_affine(-factor, -factor))
     height, width = padded.shape[:2]
     small = cv2.resize(padded, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
-    return small, compose_affine(region_from_patch, resize_affine(float(factor), float(factor)))
+    return small, compose_affine(region_from_padded, resize_affine(float(factor), float(factor)))
 
 
 def _blend_bytes(

@@ -344,3 +344,17 @@ def test_a_patch_of_absurd_size_is_written_at_once(scale: float) -> None:
     write_patch(frame, StreamGeometry(64, 48), np.zeros((40, 40, 3), np.uint8), alpha, patch_from_display)
     # As large as the picture, or less than a pixel of it.
     assert planes_of(frame)[0].max() == 16 if scale < 1.0 else planes_of(frame)[0].max() > 16
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("scale", [0.6, 1.0, 1.1, 2.3, 3.5])
+def test_a_patch_of_the_pictures_own_colour_is_not_seen(scale: float, dtype: type) -> None:
+    """Also at its very border, where it ends with a sharp edge and is averaged down for a coarser plane."""
+    grey = np.full((96, 128, 3), 128, np.uint8)
+    frame = av.VideoFrame.from_ndarray(grey, format="rgb24").reformat(format="yuv420p")
+    before = planes_of(frame)
+    patch = np.full((61, 47, 3), 128 if dtype is np.uint8 else 128 / 255, dtype)
+    patch_from_display = np.array([[scale, 0.0, 20.0 - 60.3 * scale], [0.0, scale, 30.0 - 50.7 * scale]])
+    write_patch(frame, StreamGeometry(128, 96), patch, np.ones((61, 47), np.float32), patch_from_display)
+    for plane, old in zip(planes_of(frame), before, strict=True):
+        assert np.abs(plane.astype(int) - old).max() <= 1
