@@ -4,8 +4,8 @@ From the real picture come only the context outside the hole and the colour grid
 from the synthetic person. `pack` blanks the context inside the hole itself, so that a caller cannot leak by
 mistake.
 
-Channels of (12, 128, 128) float32: 0..2 warped appearance in -1..1 times the outline, 3..5 context in -1..1
-and zero in the hole, 6 hole, 7 outline, 8..10 colour grid in -1..1, 11 drawing.
+Channels of (12, 128, 128) float32: 0..2 warped appearance in -1..1 times the outline, 3..5 context in -1..1, softened
+(see `engines.face.surroundings`) and zero in the hole, 6 hole, 7 outline, 8..10 colour grid in -1..1, 11 drawing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engines.face.surroundings import BLUR_PX, softened
 from engines.face.template import CROP_SIDE_PX
 from engines.face.topology import CHIN, EYE_LEFT, EYE_RIGHT, FOREHEAD_TOP, LIPS_INNER, LIPS_OUTER, POINT_COUNT
 from engines.face.warp import OPEN_MOUTH
@@ -43,7 +44,7 @@ _MOUTH_SOFT_PX = 0.8
 _SHIFT = 4
 
 
-def hole_mask(mesh_xy_px: npt.ArrayLike) -> UInt8Array:
+def hole_mask(mesh_xy_px: npt.ArrayLike, *, reach_px: int = 0) -> UInt8Array:
     """Where nothing of the real picture may be seen: the whole real face with a margin.
 
     The hull of all points is taken, not the oval's own polygon: on a turned head the far half of the oval
@@ -51,9 +52,10 @@ def hole_mask(mesh_xy_px: npt.ArrayLike) -> UInt8Array:
 
     Args:
         mesh_xy_px: (468, 2 or 3), the REAL face's mesh in crop px.
+        reach_px: how far beyond the crop, on every side, to look.
 
     Returns:
-        (128, 128) uint8, 1 in the hole and 0 outside.
+        (128 + 2 reach, 128 + 2 reach) uint8, 1 in the hole and 0 outside.
 
     Raises:
         ValueError: not a mesh of 468 points, or not finite.
@@ -68,8 +70,8 @@ def hole_mask(mesh_xy_px: npt.ArrayLike) -> UInt8Array:
     # How far up the face a point lies: 0 at the middle, 1 at the top. Only the upper half is lifted.
     height = (points - (points[FOREHEAD_TOP] + points[CHIN]) / 2.0) @ up / max(float(up @ up) / 2.0, 1e-6)
     grown = grown + np.clip(height, 0.0, 1.0)[:, None] * up * _FOREHEAD_EXTRA
-    hull = cv2.convexHull(np.clip(grown, -512.0, 512.0).astype(np.float32))
-    mask = np.zeros((CROP_SIDE_PX, CROP_SIDE_PX), dtype=np.uint8)
+    hull = cv2.convexHull(np.clip(grown + reach_px, -512.0, 512.0).astype(np.float32))
+    mask = np.zeros((CROP_SIDE_PX + 2 * reach_px,) * 2, dtype=np.uint8)
     cv2.fillPoly(mask, [np.round(hull * (1 << _SHIFT)).astype(np.int32)], 1, cv2.LINE_8, _SHIFT)
     return _as_u8(cv2.dilate(mask, _disc(_HOLE_MARGIN_PX)))
 
@@ -147,6 +149,8 @@ def pack(
     outline: Float32Array,
     grid: Float32Array,
     lines: Float32Array,
+    *,
+    blur_px: float = BLUR_PX,
 ) -> Float32Array:
     """The decoder's input for one face.
 
@@ -157,6 +161,7 @@ def pack(
         outline: (128, 128) in 0..1, from `outline_mask`.
         grid: (8, 8, 3) in 0..1, from `colour_grid` (the caller may smooth it over time first).
         lines: (128, 128) in 0..1, from `drawing`.
+        blur_px: how much the context is softened.
 
     Returns:
         (12, 128, 128) float32; see the module.
@@ -164,7 +169,8 @@ def pack(
     side = (CROP_SIDE_PX, CROP_SIDE_PX)
     channels = np.empty((CHANNELS, *side), dtype=np.float32)
     channels[0:3] = (warped_rgb_f32.transpose(2, 0, 1) * 2.0 - 1.0) * outline
-    channels[3:6] = np.where(hole > 0, np.float32(0.0), crop_rgb_f32.transpose(2, 0, 1) * 2.0 - 1.0)
+    around = softened(crop_rgb_f32, hole, blur_px).transpose(2, 0, 1)
+    channels[3:6] = np.where(hole > 0, np.float32(0.0), around * 2.0 - 1.0)
     channels[6] = hole > 0
     channels[7] = outline
     spread = cv2.resize(grid, side, interpolation=cv2.INTER_LINEAR)

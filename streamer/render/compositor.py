@@ -20,6 +20,9 @@ from streamer.settings import ReplaceWith
 
 _log = logging.getLogger(__name__)
 _SEAL = object()
+# The part of a box that every patch for its face must cover: `trust` lets the mesh be off by less.
+MIDDLE_SHARE = 0.25
+OPAQUE = 0.99
 
 
 class FallbackReason(str, Enum):
@@ -64,6 +67,20 @@ class RenderedFace:
             and np.isfinite(self.alpha_f32).all()
             and np.isfinite(self.patch_from_display).all()
         )
+
+    def covers_middle_of(self, box_xyxy_px: Float32Array) -> bool:
+        """True when the patch is opaque over the middle of a face's box, display px.
+
+        A patch that is somewhere else, whatever the cause, would leave the face bare.
+        """
+        box = box_xyxy_px.astype(np.float64)
+        middle, reach = (box[:2] + box[2:]) / 2.0, (box[2:] - box[:2]) / 2.0 * MIDDLE_SHARE
+        points = middle + reach * np.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]])
+        x, y = np.rint(self.patch_from_display[:, :2] @ points.T + self.patch_from_display[:, 2:])
+        height, width = self.alpha_f32.shape
+        if min(x.min(), y.min()) < 0 or x.max() >= width or y.max() >= height:
+            return False
+        return bool((self.alpha_f32[y.astype(np.intp), x.astype(np.intp)] > OPAQUE).all())
 
 
 class FaceRenderer(Protocol):
@@ -181,12 +198,17 @@ class Compositor:
                 "frame %d: rendering failed (%s); faces are covered", frame.index, type(error).__name__
             )
             return [FallbackReason.ENGINE_FAILED] * len(faces)
+        failed = FallbackReason.ENGINE_FAILED
         if len(answers) != len(faces):
-            return [FallbackReason.ENGINE_FAILED] * len(faces)
+            return [failed] * len(faces)
         return [
-            FallbackReason.ENGINE_FAILED if isinstance(a, RenderedFace) and not a.is_usable() else a
-            for a in answers
+            answer if not isinstance(answer, RenderedFace) or _is_covering(answer, face) else failed
+            for face, answer in zip(faces, answers, strict=True)
         ]
+
+
+def _is_covering(rendered: RenderedFace, face: TrackedFace) -> bool:
+    return rendered.is_usable() and rendered.covers_middle_of(face.box_xyxy_px)
 
 
 def _area(face: TrackedFace) -> float:

@@ -8,11 +8,15 @@ import cv2
 import numpy as np
 
 from engines.face.compose import blend_alpha, layers, resized
+from engines.face.conditioning import hole_mask
+from engines.face.template import CROP_SIDE_PX
 from engines.face.warp import apply_field
 from streamer.frame import Float32Array, Float64Array, UInt8Array, compose_affine
 from streamer.render.compositor import RenderedFace
 
 LARGEST_PATCH_SCALE = 4
+# A mouth wide open takes the chin 11 crop px beyond the crop, more on a long face.
+BEYOND_CROP_PX = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class Paintable:
         appearance_rgb_u8: (256, 256, 3) of the synthetic person.
         source_xy_px: (128, 128, 2) where each crop px lies in the appearance.
         hole: (128, 128) uint8, 1 where the real face was.
+        cover: the same, or that of `cover_of`: what is painted over.
         crop_from_display: (2, 3).
         fine: the frame has more than 8 bits: the patch is made in float.
         without_colour: the frame is black and white, and so must be the patch.
@@ -31,13 +36,22 @@ class Paintable:
     appearance_rgb_u8: UInt8Array
     source_xy_px: Float32Array
     hole: UInt8Array
+    cover: UInt8Array
     crop_from_display: Float64Array
     fine: bool
     without_colour: bool
 
 
+def cover_of(real_xyz_px: Float64Array, hole: UInt8Array) -> UInt8Array:
+    """The hole; with a margin of `BEYOND_CROP_PX` where the real face (468, 3), crop px, may leave the crop."""
+    border = np.concatenate([hole[[0, -1]], hole[:, [0, -1]].T])
+    return hole_mask(real_xyz_px, reach_px=BEYOND_CROP_PX) if border.any() else hole
+
+
 def painted(face: Paintable, fields: Float32Array, mask: Float32Array, fill: Float32Array) -> RenderedFace:
     """The synthetic face over the hole; nothing is made of the crop outside it.
+
+    Beyond the crop, its border is repeated.
 
     Args:
         fields, mask, fill: of the decoder; see `engines.face.compose.layers`.
@@ -45,25 +59,34 @@ def painted(face: Paintable, fields: Float32Array, mask: Float32Array, fill: Flo
     display_px_per_crop_px = 1.0 / float(np.linalg.norm(face.crop_from_display[0, :2]))
     # A patch a little coarser than the face is not seen; one scale more costs twice the work.
     scale = int(np.clip(np.ceil(display_px_per_crop_px - 0.3), 1, LARGEST_PATCH_SCALE))
-    left, top, width, height = cv2.boundingRect(face.hole)
+    reach = (len(face.cover) - CROP_SIDE_PX) // 2
+    left, top, width, height = cv2.boundingRect(face.cover)
     window = np.s_[top : top + height, left : left + width]
     made = layers(fields, mask, fill)
     size = (width * scale, height * scale)
     patch = _colour(
-        apply_field(face.source_xy_px[window], face.appearance_rgb_u8, scale),
-        resized(made.scale[window], size),
-        resized(made.offset[window], size),
+        apply_field(_reaching(face.source_xy_px, reach)[window], face.appearance_rgb_u8, scale),
+        resized(_reaching(made.scale, reach)[window], size),
+        resized(_reaching(made.offset, reach)[window], size),
         fine=face.fine,
     )
     if face.without_colour:
         patch = np.repeat(patch.mean(axis=2, keepdims=True).astype(patch.dtype), 3, axis=2)
     shift = (scale - 1) / 2.0
-    patch_from_crop = np.array([[scale, 0.0, shift - scale * left], [0.0, scale, shift - scale * top]])
+    origin = np.array([left - reach, top - reach])
+    patch_from_crop = np.column_stack([np.eye(2) * scale, shift - scale * origin])
     return RenderedFace(
         patch,
-        resized(blend_alpha(face.hole)[window], size),
+        resized(blend_alpha(face.cover)[window], size),
         compose_affine(patch_from_crop, face.crop_from_display),
     )
+
+
+def _reaching(picture: Float32Array, reach_px: int) -> Float32Array:
+    """With its border repeated so far on every side."""
+    if not reach_px:
+        return picture
+    return np.asarray(cv2.copyMakeBorder(picture, *(reach_px,) * 4, cv2.BORDER_REPLICATE), dtype=np.float32)
 
 
 def _colour(

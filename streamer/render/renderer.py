@@ -33,7 +33,7 @@ from streamer.render.gaze import GazeState
 from streamer.render.lids import EyeReader, EyeReading, LidState
 from streamer.render.motion import FaceMotion, PersonShape, TrackMotion
 from streamer.render.occlusion import SkinGrid
-from streamer.render.paint import Paintable, painted
+from streamer.render.paint import Paintable, cover_of, painted
 from streamer.render.smoothing import OneEuroFilter
 from streamer.render.trust import MINIMUM_SIDE_PX, TrackTrust, box_side_px
 
@@ -225,6 +225,7 @@ def _condition(
         person.appearance_rgb_u8,
         warp.source_xy_px,
         hole,
+        cover_of(real, hole),
         crop_from_display,
         fine=pixel_format(frame.video.format.name).bits > 8,
         # The decoder brings the colours near the grid's, not onto them; in black and white a trace is seen.

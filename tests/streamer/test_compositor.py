@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -58,6 +59,14 @@ def _patch(value: float = 0.5) -> RenderedFace:
     return RenderedFace(np.full((80, 80, 3), value, np.float32), np.ones((80, 80), np.float32), shift)
 
 
+def _patch_elsewhere() -> RenderedFace:
+    return replace(_patch(), patch_from_display=np.array([[1.0, 0.0, -100.0], [0.0, 1.0, -100.0]]))
+
+
+def _patch_without_cover() -> RenderedFace:
+    return replace(_patch(), alpha_f32=np.zeros((80, 80), np.float32))
+
+
 def _raise() -> list[RenderedFace | FallbackReason]:
     raise RuntimeError("secret")
 
@@ -80,8 +89,10 @@ def _assert_face_is_covered(before: np.ndarray, after: np.ndarray) -> None:
         lambda: [_patch(np.inf)],
         lambda: [],
         lambda: [FallbackReason.ENGINE_FAILED],
+        lambda: [_patch_elsewhere()],
+        lambda: [_patch_without_cover()],
     ],
-    ids=["raises", "nan", "inf", "too few answers", "says failed"],
+    ids=["raises", "nan", "inf", "too few answers", "says failed", "elsewhere", "transparent"],
 )
 def test_broken_renderer_leaves_a_covered_face(
     answer: Callable[[], list[RenderedFace | FallbackReason]],
