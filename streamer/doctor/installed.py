@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import re
 import sys
 from collections.abc import Iterator
+from itertools import zip_longest
+from typing import NamedTuple
 
+from engines.processor import int8_instructions, usable_cpus
 from engines.zoo.commands import status as model_statuses
 from streamer.doctor.check import Check, Verdict
 
 OLDEST_PYTHON, NEWEST_TESTED_PYTHON = (3, 10), (3, 13)
 _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)""")
+# "numpy<3,>=1.26", in whatever order and spacing the package was built with.
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*\(?([^);]*)")
+_BOUND = re.compile(r"(>=|<)\s*([0-9.]+)")
 # For work on the project itself.
 _NOT_FOR_USERS = frozenset({"test", "dev"})
 
@@ -26,28 +31,32 @@ def check_system() -> Iterator[Check]:
         text += "; tested with {}.{} to {}.{}".format(*OLDEST_PYTHON, *NEWEST_TESTED_PYTHON)
     verdict = Verdict.OK if found >= OLDEST_PYTHON else Verdict.FAILED
     yield Check("system", "python", verdict, text, essential=True)
-    yield Check("system", "machine", Verdict.OK, f"{platform.platform()}, {os.cpu_count()} cores")
+    yield Check("system", "machine", Verdict.OK, _machine())
     yield Check("system", "veilstream", Verdict.OK, _version("veilstream") or "not installed as a package")
-    for name in _requirements().get("", ()):
-        version = _version(name)
-        verdict = Verdict.FAILED if version is None else Verdict.OK
-        yield Check(
-            "packages", name, verdict, version or "not installed; reinstall veilstream", essential=True
-        )
+    for item in _requirements().get("", ()):
+        if item.version is None:
+            yield Check(
+                "packages", item.name, Verdict.FAILED, "not installed; reinstall veilstream", essential=True
+            )
+        else:
+            # Another version may work; whether files can be anonymized is tried below.
+            verdict = Verdict.OK if item.fits else Verdict.FAILED
+            yield Check("packages", item.name, verdict, item.described, essential=item.fits)
 
 
 def check_extras() -> Iterator[Check]:
     """Which extras are complete."""
-    for extra, names in _requirements().items():
+    for extra, items in _requirements().items():
         if extra == "" or extra in _NOT_FOR_USERS:
             continue
-        missing = [name for name in names if _version(name) is None]
+        missing = [item.name for item in items if item.version is None]
         if missing:
             detail = f"without {', '.join(missing)}; pip install 'veilstream[{extra}]'"
             yield Check("extras", extra, Verdict.ABSENT, detail)
         else:
-            detail = ", ".join(f"{name} {_version(name)}" for name in names)
-            yield Check("extras", extra, Verdict.OK, detail)
+            verdict = Verdict.OK if all(item.fits for item in items) else Verdict.FAILED
+            detail = ", ".join(f"{item.name} {item.described}" for item in items)
+            yield Check("extras", extra, verdict, detail)
 
 
 def check_models() -> Iterator[Check]:
@@ -59,18 +68,60 @@ def check_models() -> Iterator[Check]:
             yield Check("models", item.entry.name, verdict, detail, essential=True)
 
 
-def _requirements() -> dict[str, list[str]]:
-    """Names of the required packages by extra, those of the base under ""."""
+class Requirement(NamedTuple):
+    """A package that veilstream, or one of its extras, asks for.
+
+    Attributes:
+        bounds: such as "<3,>=1.26".
+        version: the one installed, None without.
+    """
+
+    name: str
+    bounds: str
+    version: str | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the version is installed and within the bounds."""
+        return self.version is not None and all(
+            (_compare(self.version, bound) >= 0) if sign == ">=" else (_compare(self.version, bound) < 0)
+            for sign, bound in _BOUND.findall(self.bounds)
+        )
+
+    @property
+    def described(self) -> str:
+        return f"{self.version}" if self.fits else f"{self.version} is not the {self.bounds} asked for"
+
+
+def _compare(version: str, bound: str) -> int:
+    """Below, at or above 0 as the version is below, at or above the bound; by their numbers alone."""
+    pairs = zip_longest(_numbers(version), _numbers(bound), fillvalue=0)
+    return next((mine - theirs for mine, theirs in pairs if mine != theirs), 0)
+
+
+def _numbers(version: str) -> list[int]:
+    release = re.match(r"[0-9.]*", version.partition("!")[2] or version)
+    return [int(part) for part in (release[0] if release else "").split(".") if part]
+
+
+def _requirements() -> dict[str, list[Requirement]]:
+    """What is asked for by extra, by the base under ""."""
     try:
         lines = importlib.metadata.requires("veilstream") or ()
     except importlib.metadata.PackageNotFoundError:
         return {}
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Requirement]] = {}
     for line in lines:
-        match = _EXTRA.search(line)
-        name = re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
-        found.setdefault(match[1] if match else "", []).append(name)
+        match, extra = _REQUIREMENT.match(line), _EXTRA.search(line)
+        if match is not None:
+            item = Requirement(match[1], match[2].strip(), _version(match[1]))
+            found.setdefault(extra[1] if extra else "", []).append(item)
     return found
+
+
+def _machine() -> str:
+    instructions = ", ".join(int8_instructions()) or "none"
+    return f"{platform.platform()}, {usable_cpus()} usable CPUs, instructions for INT8: {instructions}"
 
 
 def _version(package: str) -> str | None:

@@ -97,6 +97,44 @@ def test_a_missing_package_is_found_and_an_incomplete_extra_says_how_to_get_it(
     assert "pip install 'veilstream[openvino]'" in checks["openvino"].detail
 
 
+@pytest.mark.parametrize(
+    ("bounds", "version", "fits"),
+    [
+        ("<3,>=1.26", "1.26.0", True),
+        ("<3,>=1.26", "2.4.1", True),
+        ("<3,>=1.26", "1.25.9", False),
+        ("<3,>=1.26", "3.0.0", False),
+        # A candidate for 3.0 is no 2.x.
+        ("<3,>=1.26", "3.0rc1", False),
+        ("<3,>=1.26", "1.26.4.post1+local7", True),
+        (">=6", "6", True),
+        (">=6.0.1,<7", "6", False),
+        (">= 6.0, < 7", "6.10", True),
+        (">=0.9", "0.10", True),
+        ("", "0.1", True),
+        (">=1", None, False),
+    ],
+)
+def test_versions_are_compared_with_the_bounds_asked_for(
+    bounds: str, version: str | None, fits: bool
+) -> None:
+    assert installed.Requirement("thing", bounds, version).fits is fits
+
+
+def test_a_package_out_of_bounds_is_named_and_the_job_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["scipy (>=1.11,<2)", "numpy<3,>=1.26", 'dlib-bin<21,>=19; extra == "audit"']
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: lines)
+    versions = {"scipy": "2.1", "numpy": "2.0", "dlib-bin": "18.0", "veilstream": "1.0"}
+    monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
+    checks = {check.name: check for check in (*installed.check_system(), *installed.check_extras())}
+    assert checks["numpy"].verdict is Verdict.OK
+    assert checks["scipy"].detail == "2.1 is not the >=1.11,<2 asked for"
+    assert [(checks[name].verdict, checks[name].essential) for name in ("scipy", "audit")] == [
+        (Verdict.FAILED, False),
+        (Verdict.FAILED, False),
+    ]
+
+
 def test_a_backend_that_imports_but_does_not_run_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise EngineError("refuses the model")
