@@ -1,11 +1,7 @@
-"""What goes in comes out: stamps, sound, subtitles, chapters, rotation, colours, depth. And what must not, does not.
-
-Files go through source and sink with a compositor that finds no face, so every difference is one of the file's own.
-"""
+"""What goes in comes out: stamps, sound, subtitles, chapters, rotation, colours, depth."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -17,57 +13,17 @@ import numpy as np
 import pytest
 
 from streamer.errors import VeilstreamError
-from streamer.frame import AnalyzedFrame
 from streamer.planes.formats import pixel_format, plane_view
-from streamer.render.compositor import Compositor
-from streamer.settings import EncodeSettings, ReplaceWith
-from streamer.sink import SYNTHETIC_MARK, open_sink
 from streamer.sink.hdr import hdr_options
 from streamer.source import open_source
 from streamer.source.orientation import matrix_of_turn, side_data_of
+
+from .round_trip import convert, frames_of, packets_of, times_of
 
 VideoMaker = Callable[..., Path]
 VFR_PTS = (0, 512, 520, 5000, 5001, 30000, 64000, 64512, 64513, 70000)
 MILLISECOND = Fraction(1, 1000)
 MPEG_CLOCK = Fraction(1, 90000)
-
-
-def convert(source_path: Path, output: Path, **settings: Any) -> list[str]:
-    """Source to sink; gives the notices of both."""
-    compositor = Compositor(None, ReplaceWith.SOLID)
-    with (
-        open_source(source_path) as source,
-        open_sink(
-            output, source.stream_info, copy_from=source_path, encode=EncodeSettings(**settings)
-        ) as sink,
-    ):
-        for frame in source:
-            sink.write(compositor.compose(AnalyzedFrame(frame)))
-        sink.finish()
-        return [*source.notices, *sink.notices]
-
-
-def frames_of(path: Path) -> list[av.VideoFrame]:
-    with av.open(str(path)) as container:
-        return list(container.decode(video=0))
-
-
-def times_of(path: Path) -> list[Fraction]:
-    return [Fraction(frame.pts) * frame.time_base for frame in frames_of(path)]
-
-
-def packets_of(path: Path, kind: str) -> list[list[tuple[str, int | None, Fraction]]]:
-    """Of every stream of a kind, every packet: hash of its payload, pts, time base."""
-    found: dict[int, list[tuple[str, int | None, Fraction]]] = {}
-    with av.open(str(path)) as container:
-        streams = [stream for stream in container.streams if stream.type == kind]
-        if not streams:
-            return []
-        for packet in container.demux(streams):
-            if packet.size:
-                entry = (hashlib.sha256(bytes(packet)).hexdigest(), packet.pts, Fraction(packet.time_base))
-                found.setdefault(packet.stream_index, []).append(entry)
-    return list(found.values())
 
 
 CODECS = [
@@ -281,82 +237,6 @@ def test_chapters_and_subtitles_are_kept_and_named(tmp_path: Path, video_maker: 
         assert container.streams.subtitles[0].metadata.get("language") == "fra"
     notices = convert(source, tmp_path / "c.mp4")
     assert any("cannot be kept in mp4" in notice for notice in notices)
-
-
-def test_no_second_picture_no_attachment_and_no_tag_gets_through(
-    tmp_path: Path, video_maker: VideoMaker
-) -> None:
-    tags = {
-        "title": "Jane Doe at home",
-        "artist": "Jane Doe",
-        "comment": "secret",
-        "creation_time": "2024-01-02T03:04:05",
-    }
-    source = video_maker(
-        tmp_path / "a.mkv",
-        time_base=MILLISECOND,
-        pts=range(0, 480, 40),
-        second_video=True,
-        attachment=True,
-        audio=["aac"],
-        tags=tags,
-    )
-    notices = convert(source, tmp_path / "b.mkv")
-    assert any("1 further video track(s) left out" in notice for notice in notices)
-    assert any("cover picture" in notice for notice in notices)
-    data = (tmp_path / "b.mkv").read_bytes()
-    for secret in (b"Jane", b"secret", b"2024", b"face.jpg", b"microphone"):
-        assert secret not in data
-    with av.open(str(tmp_path / "b.mkv")) as container:
-        assert [stream.type for stream in container.streams] == ["video", "audio"]
-        assert container.metadata.get("COMMENT", container.metadata.get("comment")) == SYNTHETIC_MARK
-
-
-def test_location_and_device_tags_of_phones_stay_behind(tmp_path: Path, video_maker: VideoMaker) -> None:
-    tags = {
-        "location": "+48.8566+002.3522/",
-        "com.apple.quicktime.location.ISO6709": "+48.8566+002.3522/",
-        "com.apple.quicktime.make": "PhoneMaker",
-        "creation_time": "2024-01-02T03:04:05.000000Z",
-    }
-    for suffix in (".mp4", ".mov"):
-        source = video_maker(tmp_path / f"a{suffix}", tags=tags, audio=["aac"])
-        assert b"48.8566" in source.read_bytes()
-        output = tmp_path / f"b{suffix}"
-        convert(source, output)
-        data = output.read_bytes()
-        for secret in (b"48.8566", b"PhoneMaker", b"microphone"):
-            assert secret not in data
-        with av.open(str(output)) as container:
-            assert container.metadata.get("comment") == SYNTHETIC_MARK
-            assert "creation_time" not in container.metadata
-
-
-def test_data_tracks_stay_behind(tmp_path: Path) -> None:
-    source = tmp_path / "a.ts"
-    with av.open(str(source), "w") as output:
-        video = output.add_stream("libx264", rate=25, options={"preset": "ultrafast", "bf": "0"})
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        data = output.add_data_stream("klv")
-        for index in range(10):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            for plane in frame.planes:
-                plane.update(bytes([128]) * plane.buffer_size)
-            frame.pts = index + 50
-            output.mux(video.encode(frame))
-            packet = av.Packet(b"GPS 48.8566")
-            packet.stream, packet.time_base, packet.pts, packet.dts = (
-                data,
-                Fraction(1, 25),
-                index + 50,
-                index + 50,
-            )
-            output.mux(packet)
-        output.mux(video.encode(None))
-    assert b"48.8566" in source.read_bytes()
-    notices = convert(source, tmp_path / "b.ts")
-    assert any("left out" in notice for notice in notices)
-    assert b"48.8566" not in (tmp_path / "b.ts").read_bytes()
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, video_maker: VideoMaker) -> None:
