@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from engines.face import conditioning
 from engines.face.pose import HeadPose, crop_from_mesh, head_pose
-from engines.face.surroundings import softened
+from engines.face.surroundings import BLUR_PX
 from engines.face.template import CROP_SIDE_PX, transform_points
 from engines.face.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, OVAL, mirrored, mouth_opening
 from engines.face.warp import OPEN_MOUTH, apply_field, warp_field
@@ -238,14 +238,10 @@ class SampleMaker:
             truth = np.where(hole[..., None] > 0, truth, seen)
         grid = conditioning.colour_grid(seen, hole)
         self._tones.append(grid[2:6, 2:6].mean(axis=(0, 1)))
-        inputs = conditioning.pack(
-            warped,
-            softened(seen, hole, float(rng.uniform(*_SOFTENED_PX))),
-            hole,
-            outline,
-            grid,
-            conditioning.drawing(target_mesh),
-        )
+        lines, blur_px = conditioning.drawing(target_mesh), float(rng.uniform(*_SOFTENED_PX))
+        if self._held_out:
+            blur_px = BLUR_PX
+        inputs = conditioning.pack(warped, seen, hole, outline, grid, lines, blur_px=blur_px)
         known = (hole & scene.valid).astype(np.float32)
         return Sample(
             conditioning=inputs,
@@ -281,7 +277,7 @@ class SampleMaker:
         hole = conditioning.hole_mask(scene.mesh)
         if not cross and self._rng.random() < self._shares.other_hole:
             hole = hole | conditioning.hole_mask(self._other_shape(head_pose(scene.mesh)))
-        reach = int(self._rng.integers(*_HOLE_GROWTH_PX))
+        reach = 0 if self._held_out else int(self._rng.integers(*_HOLE_GROWTH_PX))
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
         return np.asarray(cv2.dilate(hole, disc), dtype=np.uint8)
 

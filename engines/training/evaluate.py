@@ -90,7 +90,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def without_damage(shares: Shares) -> Shares:
     """The same mixture with clean scenes."""
-    clean = dict.fromkeys(("exposure", "resolution", "noise", "coding", "occluder", "other_hole"), 0.0)
+    damage = ("exposure", "resolution", "noise", "coding", "occluder", "other_hole", "hidden_mouth")
+    clean = dict.fromkeys(damage, 0.0)
     return Shares(**{**asdict(shares), **clean})
 
 
