@@ -18,7 +18,7 @@ def choose_precision(wanted: str, backend: BackendName) -> Precision:
     Args:
         wanted: `float` takes the models as they are, `fp16` converts them (TensorRT alone), `int8` takes the quantised
             version of each model that has one, the others in float. `auto` is `fp16` on TensorRT, `int8` in
-            onnxruntime on a CPU with VNNI, where it was measured to be faster, and `float` everywhere else.
+            onnxruntime and OpenVINO on a CPU with VNNI, where it was measured to be faster, else `float`.
         backend: the one that was chosen, not `auto`.
 
     Raises:
@@ -27,7 +27,7 @@ def choose_precision(wanted: str, backend: BackendName) -> Precision:
     if wanted == "auto":
         if backend == "tensorrt":
             return "fp16"
-        return "int8" if backend == "onnxruntime" and has_vnni() else "float"
+        return "int8" if backend in ("onnxruntime", "openvino") and has_vnni() else "float"
     chosen = next((name for name in PRECISIONS if name == wanted), None)
     if chosen is None:
         raise EngineError(f"unknown precision {wanted!r}; there are: auto, {', '.join(PRECISIONS)}")

@@ -10,15 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from engines.backends import BackendName, open_engine
-from engines.contract import Engine
 from engines.errors import EngineError, ModelHashError
 from engines.places import user_cache_directory
-from engines.zoo.registry import INT8_SUFFIX, entries, entry, open_model, read_checked
-
-Precision = Literal["float", "int8"]
+from engines.zoo.registry import INT8_SUFFIX, entries, read_checked
 
 MANIFEST = "int8.json"
 
@@ -26,18 +22,6 @@ MANIFEST = "int8.json"
 def calibrated_directory() -> Path:
     """Where `veilstream calibrate int8` puts what `--precision int8` takes."""
     return user_cache_directory() / "int8"
-
-
-def open_at(precision: Precision, name: str, *, backend: BackendName = "auto", threads: int = 1) -> Engine:
-    """A registered model, at `int8` in its quantised version where there is one that is faster, else in float.
-
-    Raises:
-        EngineError, ModelMissingError, ModelHashError: as `open_model` and `int8_model`.
-    """
-    model = int8_model(name, entry(name).sha256) if precision == "int8" else None
-    if model is None:
-        return open_model(name, backend=backend, threads=threads)
-    return open_engine(model, backend=backend, threads=threads)
 
 
 def int8_model(name: str, made_from_sha256: str) -> bytes | None:

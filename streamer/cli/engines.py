@@ -133,7 +133,7 @@ def build(
     choose_backend("tensorrt", require_gpu=True)
     chosen = choose_precision(precision.value, "tensorrt")
     profiles = detector_profiles(AnalysisSettings(long_side_px=long_side, tiles=tiles))
-    names = models or [name for name in runnable_models() if entry(name).source.kind != "calibration"]
+    names = models or runnable_models()
     for number, name in enumerate(names, 1):
         typer.echo(f"{number} of {len(names)}: {name}")
         with engine_notices(quiet=False), _compiled(name, chosen, profiles) as engine:

@@ -14,13 +14,13 @@ from rich.progress import Progress, SpinnerColumn
 from rich.table import Table
 
 from calibration.audit.report import as_json
+from engines.processor import int8_instructions
 from engines.zoo.commands import write_atomically
 from engines.zoo.quantised import MANIFEST, calibrated_directory
 from streamer.audit.people import open_codebook
 from streamer.errors import InputError, SettingsError
 from streamer.int8.calibrate import Calibrated, LayerProgress, calibrate_models, check_float_model
 from streamer.int8.capture import capture, footage_streams, scene_streams
-from streamer.int8.latency import cpu_int8_instructions
 from streamer.int8.subjects import SUBJECTS
 from streamer.settings import make_settings
 
@@ -88,7 +88,8 @@ def _progress(console: Console) -> Iterator[tuple[Callable[[str], None], LayerPr
 
 
 def _table(results: Sequence[Calibrated]) -> Table:
-    table = Table(title=f"INT8 against float, one thread; INT8 instructions here: {cpu_int8_instructions()}")
+    instructions = ", ".join(int8_instructions()) or "none"
+    table = Table(title=f"INT8 against float, one thread; INT8 instructions here: {instructions}")
     table.add_column("model", no_wrap=True)
     for heading in ("layers in float", "accuracy on held-out inputs", "MB", "ms, float to INT8"):
         table.add_column(heading)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -54,16 +53,3 @@ def _cpu_ms(engine: Engine, inputs: Sample) -> float:
     start = time.process_time()
     engine.infer(inputs)
     return 1000.0 * (time.process_time() - start)
-
-
-def cpu_int8_instructions() -> str:
-    """Which instructions for INT8 dot products this CPU has, for the report; `unknown` where it does not say."""
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-            flags = next((line.split() for line in file if line.startswith("flags")), [])
-    except OSError:
-        return "unknown"
-    return (
-        ", ".join(name for name in ("amx_int8", "avx512_vnni", "avx_vnni", "asimddp") if name in flags)
-        or "none"
-    )

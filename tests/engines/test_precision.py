@@ -18,7 +18,8 @@ from engines.precision import choose_precision
         ("tensorrt", False, "fp16"),
         ("onnxruntime", True, "int8"),
         ("onnxruntime", False, "float"),
-        ("openvino", True, "float"),
+        ("openvino", True, "int8"),
+        ("openvino", False, "float"),
         ("torch", True, "float"),
     ],
 )

@@ -13,7 +13,8 @@ import pytest
 
 from engines.errors import EngineError, ModelHashError
 from engines.zoo import pin, quantised, registry
-from engines.zoo.quantised import MANIFEST, calibrated_directory, int8_model, open_at
+from engines.zoo.opening import open_in
+from engines.zoo.quantised import MANIFEST, calibrated_directory, int8_model
 
 FLOAT_SHA256 = "f" * 64
 DATA = b"an int8 model"
@@ -81,9 +82,30 @@ def test_a_damaged_list_is_one_clear_line(text: str) -> None:
 
 
 def test_without_an_int8_version_the_float_model_runs() -> None:
-    with open_at("int8", "iris") as engine:
+    with open_in("int8", "iris") as engine:
         assert engine.describe().precision == "fp32"
         assert engine.describe().weights_sha256 == registry.entry("iris").sha256
+
+
+def test_a_float_model_of_the_users_own_has_an_int8_version_too(tmp_path: Path) -> None:
+    """Told by its bytes: the file may lie anywhere, and the registry's version does not stand in for it."""
+    onnx = pytest.importorskip("onnx", reason="makes another file of the same model")
+    model = onnx.load(registry.file_location(registry.entry("retinaface-mnet025")))
+    model.doc_string = "another"
+    own = tmp_path / "own.onnx"
+    onnx.save(model, own)
+    with open_in("int8", "retinaface-mnet025", weights=own) as engine:
+        assert engine.describe().precision == "fp32"
+    shipped = registry.read_checked(registry.entry("retinaface-mnet025-int8"))
+    folder = calibrate(
+        made_from_sha256=hashlib.sha256(own.read_bytes()).hexdigest(),
+        sha256=hashlib.sha256(shipped).hexdigest(),
+    )
+    (folder / "iris-int8.onnx").write_bytes(shipped)
+    with open_in("int8", "retinaface-mnet025", weights=own) as engine:
+        assert engine.describe().precision == "int8"
+    with open_in("float", "retinaface-mnet025", weights=own) as engine:
+        assert engine.describe().precision == "fp32"
 
 
 def test_a_shipped_one_counts_only_for_the_float_file_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
