@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import importlib.metadata
 import os
 import threading
@@ -153,7 +154,7 @@ class JobRunner:
             Cancelled: `cancel` was set.
         """
         if resume and output_path.exists():
-            if _is_complete(output_path):
+            if _is_complete(output_path, input_path):
                 return JobResult(input_path, output_path, skipped=True)
             raise OutputError(
                 f"{output_path} exists but is no complete output of veilstream; remove it or use --overwrite"
@@ -275,11 +276,15 @@ def probe_duration_seconds(path: Path) -> float | None:
         return None
 
 
-def _is_complete(output_path: Path) -> bool:
-    """Outputs appear whole or not at all, so one that opens and carries the mark is complete."""
+def _is_complete(output_path: Path, input_path: Path) -> bool:
+    """Outputs appear whole or not at all, so one that opens and carries the mark is complete.
+
+    Pictures carry none: of them only a copy of the input is known to be no output.
+    """
     try:
         if output_path.suffix.lower() in IMAGE_SUFFIXES:
-            return output_path.stat().st_size > 0
+            is_copy = input_path.exists() and filecmp.cmp(output_path, input_path, shallow=False)
+            return output_path.stat().st_size > 0 and not is_copy
         with av.open(str(output_path)) as container:
             return any(SYNTHETIC_MARK in value for value in container.metadata.values())
     except (OSError, av.error.FFmpegError):

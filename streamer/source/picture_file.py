@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 
 from streamer.errors import InputError
 from streamer.frame import Frame, StreamGeometry
@@ -40,6 +41,8 @@ class PictureSource(VideoSource):
                 video = next(container.decode(stream))
                 equivalent = planar_equivalent(video.format.name)
                 info = describe_stream(container, stream, video, equivalent or video.format.name)
+                if _has_more(container):
+                    self.notices.append("only the first picture in the file is kept, the others are left out")
         except (av.error.FFmpegError, OSError, ValueError, IndexError, StopIteration) as error:
             reason = "there is no picture in it" if isinstance(error, StopIteration) else reason_of(error)
             raise InputError(f"{path}: not a picture that can be read ({reason})") from None
@@ -62,3 +65,11 @@ class PictureSource(VideoSource):
 
     def close(self) -> None:
         self._frame = None
+
+
+def _has_more(container: InputContainer) -> bool:
+    """True when another picture follows the one just decoded (an animation, a burst); what cannot be read is none."""
+    try:
+        return next(container.decode(video=0), None) is not None
+    except (av.error.FFmpegError, OSError, ValueError):
+        return False

@@ -287,3 +287,18 @@ def test_exif_orientation_of_pictures(
     assert len(frames) == 1
     assert frames[0].video.width == 64
     assert orientation_of(b"\xff\xd8\xff\xe1\0\x0cExif\0\0II") == 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_further_pictures_of_a_file_are_left_out_and_said_so(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "a.png"
+    with av.open(str(path), "w", format="apng") as container:
+        stream = container.add_stream("apng", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "rgb24"
+        for index in range(count):
+            pixels = np.full((24, 32, 3), 40 * index, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    with open_source(path) as source:
+        assert len(list(source)) == 1
+        assert any("only the first picture" in notice for notice in source.notices) == (count > 1)
