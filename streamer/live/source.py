@@ -17,6 +17,7 @@ from streamer.live.backoff import Backoff
 from streamer.live.frame import CLOCK, TICKS_PER_SECOND, LiveFrame
 from streamer.live.link import LinkError, choose_stream, ends, is_paced, link_reason, open_link
 from streamer.live.mailbox import Mailbox
+from streamer.live.memory import give_back
 from streamer.live.rebase import LinkClock
 from streamer.live.settings import CameraSettings
 from streamer.live.states import CameraState, StateMachine
@@ -133,6 +134,7 @@ class LiveSource:
             container.close()
         except Exception as error:
             _log.debug("camera %s: closing failed (%s)", self._camera.name, type(error).__name__)
+        give_back()
 
     def _read(self, container: Any, stream: VideoStream) -> None:
         """Frames of one connection into the queue. Raises what FFmpeg raises when the link is lost."""
