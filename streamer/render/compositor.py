@@ -142,7 +142,10 @@ class Compositor:
         self._covering = ReplaceWith.SOLID if replace_with is ReplaceWith.SYNTHETIC else replace_with
 
     def compose(self, analyzed: AnalyzedFrame) -> AnonymizedFrame:
-        """Cover the faces, in the planes of the frame itself. Never raises, never lets a raw face through."""
+        """Cover the faces, in the planes of the frame itself.
+
+        Never gives out a raw face: what it raises, where not even a grey picture could be made, ends the stream.
+        """
         frame = analyzed.frame
         try:
             self._release(analyzed.ended_track_ids)
