@@ -97,10 +97,20 @@ def outline_mask(silhouette: UInt8Array, hole: UInt8Array) -> Float32Array:
 
 
 def colour_grid(crop_rgb_f32: Float32Array, hole: UInt8Array) -> Float32Array:
+    """`cell_colours` rounded to 32 levels, for pictures that stand alone.
+
+    In time, rounding alone lets the pulse through: see `streamer.render.light`.
+
+    Args and Returns: as `cell_colours`.
+    """
+    return _as_f32(np.round(cell_colours(crop_rgb_f32, hole) * (GRID_LEVELS - 1)) / (GRID_LEVELS - 1))
+
+
+def cell_colours(crop_rgb_f32: Float32Array, hole: UInt8Array) -> Float32Array:
     """Light and skin tone of the real face, too coarse for a face.
 
-    Cell means over skin inside the hole, then smoothed over neighbouring cells and rounded to 32 levels.
-    Cells without skin take their neighbours' colour.
+    Cell means over skin inside the hole, then smoothed over neighbouring cells. Cells without skin take their
+    neighbours' colour.
 
     Args:
         crop_rgb_f32: (128, 128, 3) float32 RGB in 0..1, the real crop.
@@ -121,7 +131,7 @@ def colour_grid(crop_rgb_f32: Float32Array, hole: UInt8Array) -> Float32Array:
     mean = total.sum(axis=(0, 1)) / max(float(share.sum()), 1e-6)
     # A faint pull to the mean colour decides the cells that no skin is near.
     grid = (smooth_total + 1e-3 * mean) / (smooth_share[..., None] + 1e-3)
-    return _as_f32(np.round(np.clip(grid, 0.0, 1.0) * (GRID_LEVELS - 1)) / (GRID_LEVELS - 1))
+    return _as_f32(np.clip(grid, 0.0, 1.0))
 
 
 def drawing(mesh_xy_px: npt.ArrayLike) -> Float32Array:

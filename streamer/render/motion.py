@@ -275,7 +275,7 @@ def _mouth_weights() -> Float64Array:
     offset = (points - points[LIPS_OUTER].mean(axis=0)) / (0.5, 0.35)
     weight = np.exp(-0.5 * (offset**2).sum(axis=1))
     weight[LIPS_OUTER] = weight[LIPS_INNER] = 1.0
-    return weight[:, None]
+    return np.asarray(weight[:, None])
 
 
 @cache

@@ -35,7 +35,7 @@ class SkinGrid:
         self._skin: Float64Array | None = None
 
     def __call__(self, grid_rgb: Float32Array) -> Float32Array:
-        """(8, 8, 3) float32 in 0..1 as `engines.face.conditioning.colour_grid` gives it, and the same."""
+        """(8, 8, 3) float32 in 0..1 of steady colours (`streamer.render.light`), and the same."""
         described = _described(grid_rgb)
         skin_now = np.median(described[_SKIN_CELLS].reshape(-1, 3), axis=0)
         if self._skin is None:

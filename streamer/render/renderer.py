@@ -16,7 +16,7 @@ from calibration.codebook import SyntheticPerson
 from calibration.errors import CalibrationError
 from engines.decoder import FaceDecoder
 from engines.errors import EngineError
-from engines.face.conditioning import colour_grid, drawing, hole_mask, outline_mask, pack
+from engines.face.conditioning import cell_colours, drawing, hole_mask, outline_mask, pack
 from engines.face.gaze import turn_eyes
 from engines.face.pose import HeadPose, crop_from_mesh, head_pose
 from engines.face.template import CROP_SIDE_PX, transform_points
@@ -31,6 +31,7 @@ from streamer.render.compositor import FallbackReason, RenderedFace
 from streamer.render.finish import TrackFinish, outside_hole
 from streamer.render.gaze import GazeState
 from streamer.render.lids import EyeReader, EyeReading, LidState
+from streamer.render.light import SteadyGrid
 from streamer.render.motion import FaceMotion, PersonShape, TrackMotion
 from streamer.render.occlusion import SkinGrid
 from streamer.render.paint import Paintable, cover_of, painted
@@ -56,6 +57,7 @@ class _Track:
     gaze: GazeState = field(default_factory=GazeState)
     skin: SkinGrid = field(default_factory=SkinGrid)
     finish: TrackFinish = field(default_factory=TrackFinish)
+    light: SteadyGrid = field(default_factory=SteadyGrid)
     # Light changes slower than the noise of the grid; unsmoothed, the synthetic skin would flicker.
     grid_filter: OneEuroFilter = field(
         default_factory=lambda: OneEuroFilter(minimum_cutoff_hz=1.0, speed_coefficient=4.0)
@@ -217,7 +219,7 @@ def _condition(
     warp = warp_field(target, person.mesh_xyz_px)
     hole = hole_mask(real)
     turn_eyes(warp.source_xy_px, target, person.mesh_xyz_px, look_aside)
-    skin = track.skin(colour_grid(crop, hole))
+    skin = track.skin(track.light(cell_colours(crop, hole)))
     grid = track.grid_filter(skin.astype(np.float64), frame.pts_seconds).astype(np.float32)
     warped = apply_field(warp.source_xy_px, person.appearance_rgb_u8).astype(np.float32) / np.float32(255.0)
     conditioning = pack(warped, crop, hole, outline_mask(warp.silhouette, hole), grid, drawing(target))
