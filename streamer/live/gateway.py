@@ -8,7 +8,8 @@ import time
 
 import cv2
 
-from streamer.engine_pool import EnginePool
+from engines.backends import choose_backend
+from streamer.engine_pool import EnginePool, lanes_for
 from streamer.live.camera import Camera
 from streamer.live.outputs.preview import PreviewHub
 from streamer.live.settings import GatewaySettings
@@ -37,7 +38,9 @@ class Gateway:
         # Cameras run side by side already. Threads of OpenCV's own would only take the cores from one another.
         cv2.setNumThreads(1)
         self.warnings: list[str] = []
-        self._pool = EnginePool(MOST_FACES_PER_CALL)
+        backend = choose_backend(settings.engine, require_gpu=settings.require_gpu).name
+        lanes = lanes_for(len(settings.cameras), backend, settings.threads)
+        self._pool = EnginePool(MOST_FACES_PER_CALL, lanes)
         self._cameras: dict[str, Camera] = {}
         try:
             for camera in settings.cameras:
