@@ -2,8 +2,9 @@
 
 Coverage comes first, so a detection is given up only when three models that share neither weights nor training say
 no: the dense landmark model sees no face in it, another detector finds nothing there, and the detector itself does
-not find it again at half the size. Sure detections, small ones, and those at the picture's border (a face cut in half
-looks like none) are never questioned.
+not find it again at half the size. Sure detections, small ones, those at the picture's border (a face cut in half
+looks like none), and those that continue a sure one from picture to picture (a head that bends or turns away) are never
+questioned.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ LOOKS_SPARED = 4
 SAME_PLACE_OVERLAP = 0.7
 SAME_LOOK_LEVELS = 10.0
 LOOK_CELLS = 8
+# A box that overlaps a face of the picture before by this much continues it.
+CONTINUES_OVERLAP = 0.3
 
 Detect = Callable[[PictureU8], Sequence[Detection]]
 
@@ -64,15 +67,22 @@ class DoubtingDetector:
         self._mesh = mesh
         self.denied = 0
         self._remembered: list[_Denied] = []
+        self._sure: list[Floats] = []
 
     def forget(self) -> None:
         """The next picture is of another stream: every answer is to be given anew."""
-        self._remembered = []
+        self._remembered, self._sure = [], []
 
     def __call__(self, picture_rgb_u8: PictureU8) -> list[Detection]:
         """Faces in (H, W, 3) uint8 RGB. Raises EngineError as the detector does; a failed second look keeps all."""
         found = list(self._detect(picture_rgb_u8))
-        doubted = [item for item in found if _is_doubtful(item, picture_rgb_u8.shape[:2])]
+        sure = [item for item in found if item.score >= SURE_SCORE or self._continues(item)]
+        self._sure = [item.box_xyxy_px for item in sure]
+        doubted = [
+            item
+            for item in found
+            if not any(item is other for other in sure) and _is_doubtful(item, picture_rgb_u8.shape[:2])
+        ]
         if not doubted:
             self._remembered = []
             return found
@@ -91,13 +101,14 @@ class DoubtingDetector:
         self.denied += len(denied)
         return [item for item in found if not any(item is other for other in denied)]
 
+    def _continues(self, item: Detection) -> bool:
+        """True where the picture before showed a sure face, or what continued one."""
+        return any(_overlap(item.box_xyxy_px, box) >= CONTINUES_OVERLAP for box in self._sure)
+
     def _looks_left(self, picture_rgb_u8: PictureU8, item: Detection) -> int:
         """For how many more pictures the answer to this box is known; 0 when it must be looked at."""
-        box = item.box_xyxy_px
         for known in self._remembered:
-            area, known_area = (np.prod(b[2:] - b[:2], keepdims=True) for b in (box, known.box_xyxy_px))
-            overlap = intersection_over_union(known.box_xyxy_px, known_area[0], box[None], area)[0]
-            if overlap >= SAME_PLACE_OVERLAP:
+            if _overlap(item.box_xyxy_px, known.box_xyxy_px) >= SAME_PLACE_OVERLAP:
                 change = float(np.abs(_look(picture_rgb_u8, item) - known.look).mean())
                 return known.left if change < SAME_LOOK_LEVELS else 0
         return 0
@@ -133,6 +144,11 @@ class DoubtingDetector:
         return float(presence[0])
 
 
+def _overlap(box_xyxy_px: Floats, other_xyxy_px: Floats) -> float:
+    area, other_area = (np.prod(box[2:] - box[:2], keepdims=True) for box in (box_xyxy_px, other_xyxy_px))
+    return float(intersection_over_union(box_xyxy_px, area[0], other_xyxy_px[None], other_area)[0])
+
+
 def _look(picture_rgb_u8: PictureU8, item: Detection) -> Floats:
     """(8, 8, 3) float32: coarse colours of a box inside the picture."""
     left, top, right, bottom = (int(edge) for edge in item.box_xyxy_px)
@@ -147,7 +163,7 @@ def _is_doubtful(item: Detection, picture_size: tuple[int, ...]) -> bool:
     left, top, right, bottom = (float(edge) for edge in item.box_xyxy_px)
     margin_x, margin_y = BORDER_SHARE * width, BORDER_SHARE * height
     whole = left > margin_x and top > margin_y and right < width - margin_x and bottom < height - margin_y
-    return whole and item.score < SURE_SCORE and min(right - left, bottom - top) >= SMALLEST_DOUBTED_SIDE_PX
+    return whole and min(right - left, bottom - top) >= SMALLEST_DOUBTED_SIDE_PX
 
 
 def _confirmed(item: Detection, others: Sequence[Detection], scale: float) -> bool:

@@ -115,3 +115,20 @@ def test_where_a_second_look_fails_everything_is_kept() -> None:
     mesh.run = fail  # type: ignore[method-assign]
     assert len(detector(PICTURE)) == 1
     assert detector.denied == 0
+
+
+def test_what_continues_a_sure_face_is_not_questioned() -> None:
+    """A head that bends, or is half hidden by a hand, is still a face."""
+    finder = _Finder(_detection(0.99))
+    mesh = _Mesh(-9.0)
+    detector = DoubtingDetector(finder.detect, _Finder(), _Finder(), mesh)  # type: ignore[arg-type]
+    detector(PICTURE)
+    for step in range(1, 5):
+        moving, elsewhere = (
+            _detection(0.5, (200 + 20 * step, 100, 300 + 20 * step, 220)),
+            _detection(0.5, (20, 20, 80, 90)),
+        )
+        finder.found = [moving, elsewhere]
+        assert detector(PICTURE) == [moving]
+    detector.forget()
+    assert detector(PICTURE) == []
