@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from calibration.errors import CalibrationError
+from engines.errors import EngineError
 from streamer.batch import Task, plan_tasks
 from streamer.cli.exit_codes import DONE, DONE_WITH_MASKED_FRAMES, FAILED
 from streamer.cli.places import ready_ledger_path
@@ -269,7 +271,7 @@ class _Batch:
                     cancel=self._cancel,
                 )
             self._write_boxes(task, result)
-        except VeilstreamError as error:
+        except (VeilstreamError, EngineError, CalibrationError) as error:
             typer.echo(f"veilstream: {error}", err=True)
             reason = without_folders(str(error), task.input_path, task.output_path)
             self._entries.append({"input": task.input_path.name, "status": "failed", "error": reason})
