@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from calibration.codebook import Codebook
+from calibration.scenes import Cutout, make_scene, write_clip
 from engines.backends import open_engine
 from engines.backends.tensorrt import Profiles, Range
-from engines.zoo.registry import entry, read_checked
+from engines.zoo.registry import entry, model_path, read_checked
 from streamer.cli.engines import engines_app
+from streamer.job import JobRunner
 from streamer.settings import AnalysisSettings, make_settings
 from streamer.toolkit import Toolkit, detector_profiles
 
@@ -87,6 +91,22 @@ def test_int8_of_a_job_reaches_tensorrt(standin: Any) -> None:
         assert not toolkit.warnings
     finally:
         toolkit.close()
+
+
+def test_a_whole_job(standin: Any, tmp_path: Path) -> None:
+    """Every model of the default job, each in its guard's thread, from file to file."""
+    person = Codebook.load(model_path("codebook-v1")).person(0)
+    cutout = Cutout.from_person(person.appearance_rgb_u8, person.mesh_xyz_px)
+    clip, output = tmp_path / "clip.mp4", tmp_path / "out.mp4"
+    write_clip(clip, islice(make_scene("walk", [cutout], size=(480, 272), seed=1).frames(), 6))
+    settings = make_settings(engine="tensorrt", precision="float", privacy={"mechanism": "codebook"})
+    with JobRunner(settings) as runner:
+        result = runner.run(clip, output)
+        models = runner.describe()["models"]
+    assert {model["device"] for model in models} == {"cuda:0 Stand-in GPU"}
+    assert len(models) == 6
+    assert result.coverage["faces_synthetic"] >= 4
+    assert not result.masked_frames
 
 
 def test_build_says_what_it_compiles_and_jobs_find_it(standin: Any) -> None:
