@@ -45,8 +45,9 @@ def test_a_profile_finds_the_function_that_works_and_the_thread_that_paid() -> N
 
     with Profiler() as profiler:
         busy_work()
-    names = [name for name, _ in profiler.profile.own_time(3)]
-    assert names[0].startswith("busy_work ")
+    # Other threads of the test run may stand in a native read meanwhile, which looks like work.
+    shares = {name.split()[0]: share for name, share in profiler.profile.own_time(10)}
+    assert shares["busy_work"] > 0.2
     assert sum(profiler.profile.cpu_seconds["render"]) > 0.1
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-import streamer.cli.audit.epsilon
 from calibration.exact import EpsilonLike
 from calibration.mechanisms import CodebookMechanism, Mechanism, create_mechanism
 from streamer.cli.app import app
@@ -47,7 +47,9 @@ def test_a_mechanism_that_spends_more_than_it_states_fails(monkeypatch: pytest.M
             else create_mechanism(name, epsilon, dimension=dimension)
         )
 
-    monkeypatch.setattr(streamer.cli.audit.epsilon, "create_mechanism", create)
+    # Not by attribute: the package's `epsilon` is the command of that name.
+    module = importlib.import_module("streamer.cli.audit.epsilon")
+    monkeypatch.setattr(module, "create_mechanism", create)
     arguments = ("audit", "epsilon", "--epsilon", 1, "--trials", 4000, "--pixels", 0)
     done = _run(*arguments, "--mechanism", "codebook")
     assert done.exit_code == 1
