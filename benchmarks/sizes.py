@@ -21,7 +21,7 @@ from benchmarks.sheet import Picture, frames_of, largest_boxes, tile
 from engines.detectors import create_detector
 from streamer import anonymize_file, make_settings
 
-COLUMNS = 6
+COLUMNS = 5
 FRAMES_PER_SECOND = 25
 _DETECTED_SIDE_PX = 640
 
@@ -69,7 +69,7 @@ def write(path: Path, pictures: list[Picture]) -> None:
 
 
 def rows_of_size(pictures: list[Picture], scale: float, folder: Path, decoder: Path | None) -> Picture:
-    """(2 * 256, 6 * 256, 3) uint8 RGB."""
+    """(2 * 256, 5 * 256, 3) uint8 RGB."""
     before, after = folder / "before.mp4", folder / "after.mp4"
     write(before, [scaled(picture, scale) for picture in pictures])
     result = anonymize_file(before, after, settings=make_settings(decoder=decoder), overwrite=True)
@@ -102,7 +102,7 @@ def main() -> None:
         ]
     widest = max(row.shape[1] for row in rows)
     sheet = np.concatenate([np.pad(row, ((0, 0), (0, widest - row.shape[1]), (0, 0))) for row in rows])
-    cv2.imwrite(str(options.output), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+    cv2.imwrite(str(options.output), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 72])
 
 
 if __name__ == "__main__":

@@ -29,13 +29,17 @@ NOISE_LEAST, NOISE_MOST = 0.5 / 255.0, 0.06
 BLUR_LEAST_PX, BLUR_MOST_PX = 0.35, 3.0
 # Writing a patch into the planes interpolates between its pixels, which takes this part of white noise away.
 _LOST_IN_WRITING = 1.45
+# And blurs by this, px of the plane.
+_WRITING_BLUR_PX = 0.5
+# Hair and cloth have soft edges in a sharp picture too, and a face too soft is worse than one too sharp.
+_BENEFIT_OF_DOUBT_PX = 0.4
 # The two blurs that edges are compared at; the first also keeps noise from looking sharp.
 _FINE_PX, _COARSE_PX = 0.8, 1.6
 # How far a pixel's slope at the coarser blur sees.
 _REACH_PX = 6
 # Of the pixels, those with the steepest slopes are edges, if they are steep at all (in 0..255 per px); of these the
 # sharpest tell how sharp the picture can be.
-_EDGE_SHARE, _EDGE_SLOPE, _SHARPEST_PERCENTILE = 0.06, 4.0, 75.0
+_EDGE_SHARE, _EDGE_SLOPE, _SHARPEST_PERCENTILE = 0.06, 4.0, 88.0
 _EDGE_PIXELS_LEAST = 40
 _KNOWN_PIXELS_LEAST = 400
 # Percentiles over all pixels are taken of every so manyth.
@@ -152,8 +156,10 @@ class TrackFinish:
         grey = cv2.cvtColor(_bytes(patch_rgb), cv2.COLOR_RGB2GRAY)
         own = measure_look(np.asarray(grey, dtype=np.uint8), np.ones(grey.shape, dtype=np.bool_))
         if own is not None and own.blur_px is not None:
-            self._blur_px = _smoothed(self._blur_px, look.blur_px * patch_px_per_px)
-            self._own_blur_px = _smoothed(self._own_blur_px, own.blur_px)
+            around = max(look.blur_px - _BENEFIT_OF_DOUBT_PX, 0.0) * patch_px_per_px
+            self._blur_px = _smoothed(self._blur_px, around)
+            written = float(np.hypot(own.blur_px, _WRITING_BLUR_PX * max(patch_px_per_px, 1.0)))
+            self._own_blur_px = _smoothed(self._own_blur_px, written)
 
     def apply(self, patch_rgb: Float32Array | UInt8Array, frame_index: int) -> Float32Array | UInt8Array:
         """The patch as this camera would have taken it: same shape and dtype."""

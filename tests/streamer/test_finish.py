@@ -71,14 +71,16 @@ def test_a_crisp_face_in_a_soft_and_grainy_picture_becomes_soft_and_grainy(dtype
     patch = patch if dtype is np.uint8 else (patch / np.float32(255.0)).astype(np.float32)
     finish = TrackFinish()
     assert finish.is_due(0)
-    finish.measure(0, edges(1.6, 0.02), EVERYTHING, patch, 1.0)
+    finish.measure(0, edges(2.4, 0.02), EVERYTHING, patch, 1.0)
     made = finish.apply(patch, 0)
     assert made.shape == patch.shape
     assert made.dtype == dtype
     shown = made if dtype is np.uint8 else (made * 255.0 + 0.5).astype(np.uint8)
     look = measure_look(shown[..., 1].copy(), EVERYTHING)
+    before = measure_look(edges(seed=5), EVERYTHING)
     assert look is not None
-    assert look.blur_px == pytest.approx(1.6, abs=0.5)
+    assert before is not None
+    assert before.blur_px + 0.7 < look.blur_px < 2.6  # writing into the planes blurs, too
     assert 0.02 < look.noise < 0.04  # more than asked for: writing into the planes takes a part away
 
 
