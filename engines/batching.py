@@ -8,6 +8,7 @@ together as soon as one is free again. The busier the engines, the larger the ba
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ import numpy as np
 
 from engines.contract import Engine, EngineInfo, Tensor, TensorSpec
 from engines.errors import EngineError
+
+_log = logging.getLogger(__name__)
 
 # Names, dtypes and all dimensions but the first: requests whose signatures are equal can share a call.
 _Signature = tuple[tuple[str, str, tuple[int, ...]], ...]
@@ -46,7 +49,8 @@ class BatchingEngine(Engine):
     No thread of its own: a caller that finds an engine free drives it, for the others too until its own
     answer is there. First come, first served: each call begins with the request that has waited longest and takes
     up, in order, those behind it that fit its shapes and `max_batch`. When a joint call fails, its requests are
-    run one by one, so that one bad input costs only the caller who sent it.
+    run one by one, so that one bad input costs only the caller who sent it. An engine that is given up gets no more
+    requests as long as there is another: it would take most of them, being the first to be free each time.
 
     Put it around a `GuardedEngine`, not inside one, or its deadline would count the time in the queue.
 
@@ -67,6 +71,7 @@ class BatchingEngine(Engine):
         self._changed = threading.Condition()
         self._waiting: deque[_Request] = deque()
         self._free = list(self._engines)
+        self._given_up: list[Engine] = []
         self._closed = False
 
     @property
@@ -87,6 +92,8 @@ class BatchingEngine(Engine):
                 self._changed.wait_for(partial(self._can_be_taken, engine))
                 if self._closed:
                     raise EngineError("the engine is closed")
+                if engine in self._given_up:
+                    continue
                 self._free.remove(engine)
             try:
                 engine.warm_up()
@@ -122,7 +129,7 @@ class BatchingEngine(Engine):
                 request.answer = EngineError("the engine was closed before this request had its turn")
             self._waiting.clear()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: len(self._free) == len(self._engines))
+            self._changed.wait_for(lambda: len(self._free) + len(self._given_up) == len(self._engines))
         for engine in self._engines:
             engine.close()
 
@@ -146,11 +153,16 @@ class BatchingEngine(Engine):
             return self._free.pop(), self._take()
 
     def _can_be_taken(self, engine: Engine) -> bool:
-        return self._closed or engine in self._free
+        return self._closed or engine in (*self._free, *self._given_up)
 
     def _give_back(self, engine: Engine) -> None:
         with self._changed:
-            self._free.append(engine)
+            is_last = len(self._given_up) == len(self._engines) - 1
+            if engine.is_given_up and not is_last:
+                self._given_up.append(engine)
+                _log.error("an engine hangs; %d are left", len(self._engines) - len(self._given_up))
+            else:
+                self._free.append(engine)
             self._changed.notify_all()
 
     def _take(self) -> list[_Request]:

@@ -71,6 +71,11 @@ class Engine(ABC):
     def describe(self) -> EngineInfo:
         """Backend, device, precision and weights, as they are in use and not as they were asked for."""
 
+    @property
+    def is_given_up(self) -> bool:
+        """True when it will never answer again, and is to be replaced by another where there is one."""
+        return False
+
     def warm_up(self) -> None:
         """Run once on zeros, so that the first real frame does not pay for lazy set-up."""
         self.infer({spec.name: np.zeros(_warm_up_shape(spec), spec.dtype) for spec in self.inputs})

@@ -70,6 +70,10 @@ class GuardedEngine(Engine):
             raise EngineError(f"the engine failed with {type(result).__name__}") from result
         return result
 
+    @property
+    def is_given_up(self) -> bool:
+        return self._abandoned
+
     def describe(self) -> EngineInfo:
         return self._engine.describe()
 

@@ -128,6 +128,13 @@ def test_a_missing_file_and_an_unknown_backend_are_said_so(tmp_path: Path) -> No
         open_engine(b"", threads=0)
 
 
+@pytest.mark.parametrize("backend", BACKENDS_HERE)
+def test_float16_is_refused_where_nothing_computes_in_it(backend: Any) -> None:
+    pytest.importorskip(backend)
+    with pytest.raises(EngineError, match=f"{backend} does not compute in float16"):
+        registry.open_model("iris", backend=backend, fp16=True)
+
+
 def test_a_backend_that_is_not_installed_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(EngineError, match=r"pip install 'veilstream\[openvino\]'"):

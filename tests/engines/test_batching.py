@@ -15,6 +15,7 @@ import pytest
 from engines.batching import BatchingEngine
 from engines.contract import Tensor, TensorSpec
 from engines.errors import EngineError
+from engines.guard import GuardedEngine
 from engines.zoo import registry
 
 WAIT_SECONDS = 10
@@ -247,6 +248,29 @@ def test_every_engine_is_warmed_up(stub_engine: Any) -> None:
         assert engine.infer(rows(1))["y"][0, 0] == 1
     with pytest.raises(EngineError, match="closed"):
         engine.warm_up()
+
+
+def test_an_engine_that_hangs_gets_no_more_requests_while_there_is_another(stub_engine: Any) -> None:
+    released = threading.Event()
+
+    def hang(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        released.wait(WAIT_SECONDS)
+        return {}
+
+    healthy = stub_engine(lambda inputs: {"y": 2 * inputs["x"]}, X)
+    # The last one is taken first.
+    guarded = [GuardedEngine(healthy, WAIT_SECONDS), GuardedEngine(stub_engine(hang, X), 0.05)]
+    try:
+        with BatchingEngine(guarded, 4) as engine:
+            with pytest.raises(EngineError, match="given up"):
+                engine.infer(rows(1))
+            for value in range(5):
+                assert engine.infer(rows(value))["y"][0, 0] == 2 * value
+            engine.warm_up()
+        assert healthy.calls == 6
+        assert healthy.closed
+    finally:
+        released.set()
 
 
 def test_an_interrupt_in_the_driving_thread_leaves_the_engine_usable(stub_engine: Any) -> None:
