@@ -176,6 +176,11 @@ class Compositor:
         answers = self._render(frame, ordered)
         frame.video.make_writable()
         coverings = []
+        # Plain coverings first: one that is only guessed, or doubles another, must not hide a synthetic face.
+        for face, answer in zip(ordered, answers, strict=True):
+            if not isinstance(answer, RenderedFace):
+                cover_face(frame.video, frame.geometry, face.box_xyxy_px, self._covering.value)
+                coverings.append(Covering(face, answer))
         for face, answer in zip(ordered, answers, strict=True):
             if isinstance(answer, RenderedFace):
                 write_patch(
@@ -186,9 +191,6 @@ class Compositor:
                     answer.patch_from_display,
                 )
                 coverings.append(Covering(face, None))
-            else:
-                cover_face(frame.video, frame.geometry, face.box_xyxy_px, self._covering.value)
-                coverings.append(Covering(face, answer))
         return tuple(coverings)
 
     def _render(self, frame: Frame, faces: Sequence[TrackedFace]) -> list[RenderedFace | FallbackReason]:

@@ -123,6 +123,17 @@ def test_failed_covering_masks_the_whole_frame(monkeypatch: pytest.MonkeyPatch) 
     assert _luma(result.frame).std() < 1.0
 
 
+def test_a_plain_covering_that_doubles_a_face_does_not_hide_the_synthetic_one() -> None:
+    frame = _noise_frame()
+    double = TrackedFace(2, BOX + np.array([-8, -8, 8, 8], np.float32), 0.6, FaceSource.HELD)
+    answers: list[RenderedFace | FallbackReason] = [_patch(), FallbackReason.NOT_VERIFIED]
+    result = Compositor(_Renderer(lambda: answers)).compose(AnalyzedFrame(frame, [_face(), double]))
+    alone = Compositor(_Renderer(lambda: [_patch()])).compose(AnalyzedFrame(_noise_frame(), [_face()]))
+    x0, y0 = BOX[:2].astype(int)
+    middle = np.s_[y0 + 10 : y0 + 70, x0 + 10 : x0 + 70]
+    assert np.array_equal(_luma(result.frame)[middle], _luma(alone.frame)[middle])
+
+
 def test_rendered_face_is_blended_and_the_rest_keeps_its_bits() -> None:
     frame = _noise_frame()
     before = _luma(frame)
