@@ -12,8 +12,8 @@ PURE = (
 )
 WITH_DELTA = (
     "For each track the identity code is chosen by an (epsilon, delta)-LDP mechanism. It is not a pure one:"
-    " any event may be likelier by delta than epsilon allows. Codes of k unlinked tracks of one person compose to k*epsilon"
-    " and k*delta."
+    " any event may be likelier by delta than epsilon allows. Codes of k unlinked tracks of one person compose to"
+    " k*epsilon and k*delta."
 )
 KEYED = (
     "The draws can be replayed by whoever holds the key: the claim is computational and holds against those who do not"
