@@ -131,10 +131,6 @@ class IdentityAssigner:
     def live_count(self) -> int:
         return len(self._live)
 
-    def can_afford_draw(self) -> bool:
-        """Whether the budget has room for a draw: if not, there is no reason to compute an embedding."""
-        return self._budget.allows(self._ledger.spent_cost(self._scope) + self._cost)
-
     def assign(self, stream: str, track_id: int, code_unit: npt.NDArray[np.floating] | None) -> Assignment:
         """The identity of a track: the one it holds, else a new draw.
 
