@@ -40,11 +40,3 @@ def write_sheets(
         paths.append(folder / f"{stem}-{start // per_sheet:02d}.png")
         cv2.imwrite(str(paths[-1]), sheet[..., ::-1])
     return paths
-
-
-def draw_mesh(picture_rgb_u8: Picture, mesh_xyz_px: Float, *, scale: int = 2) -> Picture:
-    """The picture enlarged by ``scale`` with its mesh as dots."""
-    large = cv2.resize(picture_rgb_u8, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    for x, y in mesh_xyz_px[:, :2] * scale + (scale - 1) / 2:
-        cv2.circle(large, (round(float(x)), round(float(y))), 1, (0, 255, 0), -1, cv2.LINE_AA)
-    return np.asarray(large, np.uint8)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +14,7 @@ from streamer.batch import Task, plan_tasks
 from streamer.cli.exit_codes import DONE, DONE_WITH_MASKED_FRAMES, FAILED
 from streamer.cli.places import ready_ledger_path
 from streamer.cli.progress import engine_notices, progress_display
+from streamer.cli.signals import stop_signals
 from streamer.errors import OutputError, SettingsError, VeilstreamError
 from streamer.job import JobResult, JobRunner, probe_duration_seconds
 from streamer.redact import without_folders
@@ -238,7 +235,7 @@ class _Batch:
             typer.echo("veilstream: no video or image in the input; nothing to do", err=True)
             return FAILED
         code = DONE
-        with _stop_signals(self._cancel), self._opened() as runner:
+        with stop_signals(self._cancel), self._opened() as runner:
             if not self._quiet:
                 typer.echo(f"engines: {runner.engine_line}", err=True)
             for warning in runner.warnings:
@@ -302,19 +299,3 @@ def _make_folder(folder: Path) -> None:
 def _worse(first: int, second: int) -> int:
     order = (DONE, DONE_WITH_MASKED_FRAMES, FAILED)
     return max(first, second, key=order.index)
-
-
-@contextmanager
-def _stop_signals(cancel: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM set `cancel`; the job then ends between two frames. A second Ctrl-C ends at once."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        cancel.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

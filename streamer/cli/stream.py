@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from streamer.cli.exit_codes import DONE, FAILED
 from streamer.cli.places import ready_ledger_path
+from streamer.cli.signals import stop_signals
 from streamer.errors import SettingsError
 from streamer.live.config import load_config, parse_config
 from streamer.live.gateway import Gateway
@@ -150,7 +147,7 @@ def _run(settings: GatewaySettings) -> int:
     configure_logging(settings.log_format, settings.secrets())
     share_arenas()
     stop = threading.Event()
-    with _stop_signals(stop):
+    with stop_signals(stop):
         gateway = Gateway(settings)
         for warning in gateway.warnings:
             typer.echo(f"veilstream: {warning}", err=True)
@@ -167,19 +164,3 @@ def _run(settings: GatewaySettings) -> int:
                 web.stop()
     failed = [item.name for item in gateway.snapshots() if item.state is CameraState.FAILED]
     return FAILED if failed and not stop.is_set() else DONE
-
-
-@contextmanager
-def _stop_signals(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the gateway in good order. A second Ctrl-C ends it at once."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

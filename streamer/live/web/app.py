@@ -10,7 +10,14 @@ from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from pydantic import SecretStr
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -81,10 +88,17 @@ def _add_health(app: FastAPI, gateway: GatewayView) -> None:
         return answer(ready(gateway), "ready", "waiting for pictures")
 
 
+def _login_page(*, refused: bool = False) -> HTMLResponse:
+    page = (_STATIC / "login.html").read_text(encoding="utf-8")
+    if refused:
+        page = page.replace("<!-- refused -->", '<p class="warning" role="alert">That is not the token.</p>')
+    return HTMLResponse(page, 401 if refused else 200)
+
+
 def _add_login(app: FastAPI, access: Access) -> None:
     @app.get("/login")
     def login_form() -> Response:
-        return RedirectResponse("/", 303) if access.is_open else FileResponse(_STATIC / "login.html")
+        return RedirectResponse("/", 303) if access.is_open else _login_page()
 
     @app.post("/login")
     async def login(request: Request) -> Response:
@@ -95,7 +109,7 @@ def _add_login(app: FastAPI, access: Access) -> None:
                 raise HTTPException(413, "the form is too large")
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
         if not access.is_token(given):
-            return FileResponse(_STATIC / "login_wrong.html", status_code=401)
+            return _login_page(refused=True)
         response = RedirectResponse("/", 303)
         response.set_cookie(
             COOKIE,
