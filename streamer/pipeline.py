@@ -10,11 +10,11 @@ from typing import Protocol
 
 from streamer.frame import AnalyzedFrame, Frame, TrackedFace
 from streamer.queues import BoundedQueue
-from streamer.render.compositor import AnonymizedFrame, Compositor
+from streamer.render.compositor import AnonymizedFrame, Compositor, LookedAtFrame
 from streamer.report import JobRecorder
 
-# Analyzed frames that may wait for rendering. They come on top of the look-ahead, so few are enough.
-ANALYZED_AHEAD = 4
+# Frames looked at that may wait for drawing. They come on top of the look-ahead, so few are enough.
+LOOKED_AT_AHEAD = 4
 
 
 class Cancelled(Exception):
@@ -42,10 +42,15 @@ class FrameSink(Protocol):
 
 @dataclass(slots=True)
 class StageSeconds:
-    """Wall-clock seconds spent in each stage. Analysis runs beside rendering; waiting counts for the end waited for."""
+    """Wall-clock seconds spent in each stage: waiting counts for the end waited for.
+
+    Source, analysis and look (landmarks, eyes, who wears the face) run in one thread, render (drawing) and sink in
+    another.
+    """
 
     source: float = 0.0
     analysis: float = 0.0
+    look: float = 0.0
     render: float = 0.0
     sink: float = 0.0
 
@@ -85,28 +90,32 @@ class Pipeline:
     def run(self) -> None:
         """Process until the source ends. Raises what the source or the sink raise, or Cancelled.
 
-        Analysis runs in a thread of its own, a few frames ahead: it reads frames that rendering has not reached yet.
+        Faces are found and looked at in a thread of its own, a few frames ahead: it reads frames that have not been
+        drawn into yet.
         """
-        ready: BoundedQueue[AnalyzedFrame] = BoundedQueue(ANALYZED_AHEAD)
+        ready: BoundedQueue[LookedAtFrame] = BoundedQueue(LOOKED_AT_AHEAD)
         thread = threading.Thread(
             target=self._analyze, args=(ready,), name="veilstream-analysis", daemon=True
         )
         thread.start()
         try:
-            for analyzed in ready:
+            for looked in ready:
                 if self.cancel.is_set():
                     raise Cancelled
-                self._finish(analyzed)
+                self._finish(looked)
         finally:
             ready.cancel()
             thread.join()
         if self.cancel.is_set():
             raise Cancelled
 
-    def _analyze(self, ready: BoundedQueue[AnalyzedFrame]) -> None:
+    def _analyze(self, ready: BoundedQueue[LookedAtFrame]) -> None:
         try:
             for analyzed in self._analyzed():
-                if not ready.put(analyzed):
+                start = time.perf_counter()
+                looked = self.compositor.look(analyzed)
+                self.seconds.look += time.perf_counter() - start
+                if not ready.put(looked):
                     return
         except BaseException as error:
             ready.finish(error)
@@ -129,9 +138,10 @@ class Pipeline:
             mark = clock()
         yield from self.analyzer.flush()
 
-    def _finish(self, analyzed: AnalyzedFrame) -> None:
+    def _finish(self, looked: LookedAtFrame) -> None:
+        analyzed = looked.analyzed
         start = time.perf_counter()
-        anonymized = self.compositor.compose(analyzed)
+        anonymized = self.compositor.compose(looked)
         rendered = time.perf_counter()
         self.seconds.render += rendered - start
         self.recorder.record(analyzed, anonymized)

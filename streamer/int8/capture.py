@@ -174,7 +174,7 @@ def _run(toolkit: Toolkit, stream: str, frames: Iterable[PartedFrame], recorder:
         ready = analyzer.push(frame)
         keeper.observe(frame, analyzer.latest_faces)
         for item in ready:
-            renderer.render(item.frame, item.faces)
+            renderer.look(item.frame, item.faces)()
 
 
 def scene_streams(codebook: Codebook) -> Iterator[Iterator[PartedFrame]]:

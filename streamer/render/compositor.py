@@ -7,7 +7,7 @@ promised (no detection was possible, or covering itself failed) is masked whole.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, final
@@ -83,11 +83,18 @@ class RenderedFace:
         return bool((self.alpha_f32[y.astype(np.intp), x.astype(np.intp)] > OPAQUE).all())
 
 
-class FaceRenderer(Protocol):
-    """Turns the tracked faces of a frame into synthetic ones."""
+# Draws the faces that were looked at: one answer per face, in order. Reads the frame, never writes to it.
+DrawFaces = Callable[[], list[RenderedFace | FallbackReason]]
 
-    def render(self, frame: Frame, faces: Sequence[TrackedFace]) -> list[RenderedFace | FallbackReason]:
-        """One answer per face, in order. Reads the frame, never writes to it."""
+
+class FaceRenderer(Protocol):
+    """Turns the tracked faces of a frame into synthetic ones, in two steps that two threads may take."""
+
+    def look(self, frame: Frame, faces: Sequence[TrackedFace]) -> DrawFaces:
+        """What each face does and who wears it; called frame by frame, in order. Reads the frame, never writes to it.
+
+        What it returns is called in the same order, once, and perhaps in another thread.
+        """
         ...
 
     def release(self, track_id: int) -> None:
@@ -125,8 +132,26 @@ class AnonymizedFrame:
         self.masked = masked
 
 
+@dataclass(frozen=True, slots=True)
+class LookedAtFrame:
+    """A frame whose faces were looked at, for `Compositor.compose`.
+
+    Attributes:
+        faces: in the order in which they are covered.
+        draw: makes the synthetic faces; None for plain coverings.
+        failed: all faces get the fallback for this reason.
+    """
+
+    analyzed: AnalyzedFrame
+    faces: Sequence[TrackedFace] = ()
+    draw: DrawFaces | None = None
+    failed: FallbackReason | None = None
+
+
 class Compositor:
     """Covers every face of an analyzed frame.
+
+    `look` and `compose` may run in two threads, each of them in the order of the frames.
 
     Args:
         renderer: makes synthetic faces; None when the user asked for a plain covering.
@@ -141,17 +166,34 @@ class Compositor:
         self._renderer = renderer
         self._covering = ReplaceWith.SOLID if replace_with is ReplaceWith.SYNTHETIC else replace_with
 
-    def compose(self, analyzed: AnalyzedFrame) -> AnonymizedFrame:
+    def look(self, analyzed: AnalyzedFrame) -> LookedAtFrame:
+        """The part of the work that depends on the frames before. Never raises: what fails here is covered later."""
+        try:
+            self._release(analyzed.ended_track_ids)
+            if analyzed.detector_failed:
+                return LookedAtFrame(analyzed)
+            # Far faces first, so that where two overlap the nearer one ends on top.
+            faces = sorted(analyzed.faces, key=_area)
+            if self._renderer is None:
+                return LookedAtFrame(analyzed, faces, failed=FallbackReason.ASKED)
+            if not faces:
+                return LookedAtFrame(analyzed)
+            return LookedAtFrame(analyzed, faces, self._renderer.look(analyzed.frame, faces))
+        except Exception as error:
+            _log_failed(analyzed.frame, error)
+            return LookedAtFrame(analyzed, analyzed.faces, failed=FallbackReason.ENGINE_FAILED)
+
+    def compose(self, given: AnalyzedFrame | LookedAtFrame) -> AnonymizedFrame:
         """Cover the faces, in the planes of the frame itself.
 
         Never gives out a raw face: what it raises, where not even a grey picture could be made, ends the stream.
         """
-        frame = analyzed.frame
+        looked = self.look(given) if isinstance(given, AnalyzedFrame) else given
+        frame = looked.analyzed.frame
         try:
-            self._release(analyzed.ended_track_ids)
-            if analyzed.detector_failed:
+            if looked.analyzed.detector_failed:
                 return self._mask(frame, MaskReason.DETECTOR_FAILED)
-            return AnonymizedFrame(_SEAL, frame, self._cover_all(frame, analyzed.faces), None)
+            return AnonymizedFrame(_SEAL, frame, self._cover_all(frame, looked), None)
         except Exception as error:
             # The exception's text is not logged: it may carry numbers of the picture.
             _log.error(
@@ -168,12 +210,11 @@ class Compositor:
             for track_id in track_ids:
                 self._renderer.release(track_id)
 
-    def _cover_all(self, frame: Frame, faces: Sequence[TrackedFace]) -> tuple[Covering, ...]:
-        if not faces:
+    def _cover_all(self, frame: Frame, looked: LookedAtFrame) -> tuple[Covering, ...]:
+        ordered = looked.faces
+        if not ordered:
             return ()
-        # Far faces first, so that where two overlap the nearer one ends on top.
-        ordered = sorted(faces, key=_area)
-        answers = self._render(frame, ordered)
+        answers = _drawn(frame, looked)
         frame.video.make_writable()
         coverings = []
         # Plain coverings first: one that is only guessed, or doubles another, must not hide a synthetic face.
@@ -193,23 +234,26 @@ class Compositor:
                 coverings.append(Covering(face, None))
         return tuple(coverings)
 
-    def _render(self, frame: Frame, faces: Sequence[TrackedFace]) -> list[RenderedFace | FallbackReason]:
-        if self._renderer is None:
-            return [FallbackReason.ASKED] * len(faces)
-        try:
-            answers = self._renderer.render(frame, faces)
-        except Exception as error:
-            _log.error(
-                "frame %d: rendering failed (%s); faces are covered", frame.index, type(error).__name__
-            )
-            return [FallbackReason.ENGINE_FAILED] * len(faces)
-        failed = FallbackReason.ENGINE_FAILED
-        if len(answers) != len(faces):
-            return [failed] * len(faces)
-        return [
-            answer if not isinstance(answer, RenderedFace) or _is_covering(answer, face) else failed
-            for face, answer in zip(faces, answers, strict=True)
-        ]
+
+def _drawn(frame: Frame, looked: LookedAtFrame) -> list[RenderedFace | FallbackReason]:
+    failed = FallbackReason.ENGINE_FAILED
+    if looked.draw is None:
+        return [looked.failed or failed] * len(looked.faces)
+    try:
+        answers = looked.draw()
+    except Exception as error:
+        _log_failed(frame, error)
+        return [failed] * len(looked.faces)
+    if len(answers) != len(looked.faces):
+        return [failed] * len(looked.faces)
+    return [
+        answer if not isinstance(answer, RenderedFace) or _is_covering(answer, face) else failed
+        for face, answer in zip(looked.faces, answers, strict=True)
+    ]
+
+
+def _log_failed(frame: Frame, error: Exception) -> None:
+    _log.error("frame %d: rendering failed (%s); faces are covered", frame.index, type(error).__name__)
 
 
 def _is_covering(rendered: RenderedFace, face: TrackedFace) -> bool:

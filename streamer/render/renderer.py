@@ -1,41 +1,37 @@
-"""Tracked faces in, synthetic faces out: landmarks, trust, identity, motion, warp, decoder.
+"""Tracked faces in, synthetic faces out: landmarks, trust, identity, motion; then warp and decoder.
 
 All faces of a frame go through each engine in one call. The frame is only read. What is read of the real face is
 the picture around it, its landmarks, and an 8x8 grid of colours (see `engines.face.conditioning`).
+
+Looking and drawing share nothing that changes, so a frame may be drawn in one thread while another looks at the next;
+each of the two goes through the frames in order.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from calibration.codebook import SyntheticPerson
 from calibration.errors import CalibrationError
 from engines.decoder import FaceDecoder
 from engines.errors import EngineError
-from engines.face.conditioning import cell_colours, drawing, hole_mask, outline_mask, pack
-from engines.face.gaze import turn_eyes
-from engines.face.pose import HeadPose, crop_from_mesh, head_pose
-from engines.face.template import CROP_SIDE_PX, transform_points
+from engines.face.pose import HeadPose, head_pose
+from engines.face.template import transform_points
 from engines.face.topology import five_points
-from engines.face.warp import apply_field, warp_field
 from engines.landmarks import FaceMesh, patch_from_box_and_points
-from streamer.frame import Float32Array, Float64Array, Frame, TrackedFace, compose_affine, invert_affine
+from streamer.frame import Float32Array, Float64Array, Frame, TrackedFace, invert_affine
 from streamer.identity.keeper import IdentityKeeper, IdentityRefusal
 from streamer.planes import FaceRegion
-from streamer.planes.formats import pixel_format
-from streamer.render.compositor import FallbackReason, RenderedFace
-from streamer.render.finish import TrackFinish, outside_hole
+from streamer.render.compositor import DrawFaces, FallbackReason, RenderedFace
+from streamer.render.drawing import FaceToDraw, TrackLook, conditioned, finished
 from streamer.render.gaze import GazeState
 from streamer.render.lids import EyeReader, EyeReading, LidState
-from streamer.render.light import SteadyGrid
-from streamer.render.motion import FaceMotion, PersonShape, TrackMotion
-from streamer.render.occlusion import SkinGrid
-from streamer.render.paint import Paintable, cover_of, painted
-from streamer.render.smoothing import OneEuroFilter
+from streamer.render.motion import PersonShape, TrackMotion
+from streamer.render.paint import painted
 from streamer.render.trust import MINIMUM_SIDE_PX, TrackTrust, box_side_px
 
 _log = logging.getLogger(__name__)
@@ -43,8 +39,6 @@ _log = logging.getLogger(__name__)
 MESH_PATCH_PX = 192
 # What is read around a face, in sides of its box: the crop with its context, however the head is turned.
 REGION_BOX_SCALE = 2.0
-# Mean spread of R, G and B (0..1) below which a picture counts as black and white.
-GREY_SPREAD = 0.008
 
 
 @dataclass(slots=True)
@@ -55,13 +49,7 @@ class _Track:
     trust: TrackTrust = field(default_factory=TrackTrust)
     lids: LidState = field(default_factory=LidState)
     gaze: GazeState = field(default_factory=GazeState)
-    skin: SkinGrid = field(default_factory=SkinGrid)
-    finish: TrackFinish = field(default_factory=TrackFinish)
-    light: SteadyGrid = field(default_factory=SteadyGrid)
-    # Light changes slower than the noise of the grid; unsmoothed, the synthetic skin would flicker.
-    grid_filter: OneEuroFilter = field(
-        default_factory=lambda: OneEuroFilter(minimum_cutoff_hz=1.0, speed_coefficient=4.0)
-    )
+    look: TrackLook = field(default_factory=TrackLook)
     shape: PersonShape | None = None
 
 
@@ -71,20 +59,10 @@ class _SeenFace:
 
     slot: int
     face: TrackedFace
+    track: _Track
     region: FaceRegion
     mesh_xyz_px: Float32Array
     pose: HeadPose
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A face ready for the decoder."""
-
-    slot: int
-    conditioning: Float32Array
-    paintable: Paintable
-    region: FaceRegion
-    finish: TrackFinish
 
 
 class SyntheticRenderer:
@@ -109,8 +87,8 @@ class SyntheticRenderer:
         self._tracks.pop(track_id, None)
         self._keeper.release(track_id)
 
-    def render(self, frame: Frame, faces: Sequence[TrackedFace]) -> list[RenderedFace | FallbackReason]:
-        """One answer per face, in order. See `streamer.render.compositor.FaceRenderer`."""
+    def look(self, frame: Frame, faces: Sequence[TrackedFace]) -> DrawFaces:
+        """Find out what each face does and who wears it. See `streamer.render.compositor.FaceRenderer`."""
         answers: list[RenderedFace | FallbackReason] = [FallbackReason.ENGINE_FAILED] * len(faces)
         large = []
         for slot, face in enumerate(faces):
@@ -118,27 +96,38 @@ class SyntheticRenderer:
                 answers[slot] = FallbackReason.TOO_SMALL
             else:
                 large.append((slot, face))
-        seen = self._look(frame, large, answers)
+        seen = self._seen(frame, large, answers)
         readings = self._eyes.read(
             [item.region for item in seen],
             [item.mesh_xyz_px for item in seen],
-            [self._track(item).lids.wanted(item.pose.yaw_radians, frame.pts_seconds) for item in seen],
+            [item.track.lids.wanted(item.pose.yaw_radians, frame.pts_seconds) for item in seen],
         )
-        prepared = []
+        to_draw = []
         for item, reading in zip(seen, readings, strict=True):
-            outcome = self._prepare(frame, item, reading)
+            outcome = self._worn(frame, item, reading)
             if isinstance(outcome, FallbackReason):
                 answers[item.slot] = outcome
             else:
-                prepared.append(outcome)
-        if prepared:
-            output = self._decoder.run(np.stack([item.conditioning for item in prepared]))
-            for row, ready in enumerate(prepared):
-                made = painted(ready.paintable, output.fields[row], output.mask[row], output.fill[row])
-                answers[ready.slot] = _finished(ready, made, frame.index)
+                to_draw.append(outcome)
+        return partial(self._draw, frame, to_draw, answers)
+
+    def _draw(
+        self, frame: Frame, faces: Sequence[FaceToDraw], answers: list[RenderedFace | FallbackReason]
+    ) -> list[RenderedFace | FallbackReason]:
+        ready = []
+        for face in faces:
+            try:
+                ready.append(conditioned(frame, face))
+            except ValueError as error:
+                _warn(frame, error)
+        if ready:
+            output = self._decoder.run(np.stack([item.conditioning for item in ready]))
+            for row, item in enumerate(ready):
+                made = painted(item.paintable, output.fields[row], output.mask[row], output.fill[row])
+                answers[item.slot] = finished(item, made, frame.index)
         return answers
 
-    def _look(
+    def _seen(
         self,
         frame: Frame,
         faces: Sequence[tuple[int, TrackedFace]],
@@ -166,16 +155,14 @@ class SyntheticRenderer:
                 continue
             reason = track.trust.judge(float(presence[row]), mesh, face, pose)
             if reason is None:
-                seen.append(_SeenFace(slot, face, regions[row], mesh, pose))
+                seen.append(_SeenFace(slot, face, track, regions[row], mesh, pose))
             else:
                 answers[slot] = reason
         return seen
 
-    def _track(self, item: _SeenFace) -> _Track:
-        return self._tracks[item.face.track_id]
-
-    def _prepare(self, frame: Frame, item: _SeenFace, eyes: EyeReading) -> _Prepared | FallbackReason:
-        track = self._track(item)
+    def _worn(self, frame: Frame, item: _SeenFace, eyes: EyeReading) -> FaceToDraw | FallbackReason:
+        """Who wears the face, and what the person does."""
+        track = item.track
         try:
             points = five_points(item.mesh_xyz_px).astype(np.float32)
             person = self._keeper.person_for(item.face.track_id, frame, points)
@@ -184,15 +171,19 @@ class SyntheticRenderer:
             openness = track.lids.openness(eyes.openings, item.pose.yaw_radians)
             motion = track.motion.step(track.shape, item.mesh_xyz_px, frame.pts_seconds, openness)
             look_aside = track.gaze.step(eyes.iris_places, item.pose.yaw_radians)
-            return _condition(frame, item, person, motion, look_aside, track)
+            return FaceToDraw(item.slot, item.region, person, motion, look_aside, track.look)
         except IdentityRefusal as refusal:
             return FallbackReason(refusal.reason)
         except CalibrationError as error:
             _log.error("frame %d: no identity could be drawn (%s)", frame.index, type(error).__name__)
             return FallbackReason.LEDGER_FAILED
         except (EngineError, ValueError) as error:
-            _log.warning("frame %d: a face cannot be rendered (%s)", frame.index, type(error).__name__)
+            _warn(frame, error)
             return FallbackReason.ENGINE_FAILED
+
+
+def _warn(frame: Frame, error: Exception) -> None:
+    _log.warning("frame %d: a face cannot be rendered (%s)", frame.index, type(error).__name__)
 
 
 def _region(frame: Frame, face: TrackedFace, mesh_patch_from_display: Float64Array) -> FaceRegion:
@@ -201,54 +192,3 @@ def _region(frame: Frame, face: TrackedFace, mesh_patch_from_display: Float64Arr
     middle, half = (box[:2] + box[2:]) / 2.0, (box[2:] - box[:2]).max() / 2.0 * REGION_BOX_SCALE
     resolution = 1.0 / float(np.linalg.norm(mesh_patch_from_display[0, :2]))
     return FaceRegion(frame, np.concatenate([middle - half, middle + half]), resolution)
-
-
-def _condition(
-    frame: Frame,
-    item: _SeenFace,
-    person: SyntheticPerson,
-    motion: FaceMotion,
-    look_aside: float,
-    track: _Track,
-) -> _Prepared:
-    """Warp the person into place and lay out what the decoder may see."""
-    crop_from_display = crop_from_mesh(motion.real_xyz_px, motion.pose)
-    real = transform_points(crop_from_display, motion.real_xyz_px)
-    target = transform_points(crop_from_display, motion.destination_xyz_px)
-    crop = item.region.patch(crop_from_display, CROP_SIDE_PX)
-    warp = warp_field(target, person.mesh_xyz_px)
-    hole = hole_mask(real)
-    turn_eyes(warp.source_xy_px, target, person.mesh_xyz_px, look_aside)
-    skin = track.skin(track.light(cell_colours(crop, hole)))
-    grid = track.grid_filter(skin.astype(np.float64), frame.pts_seconds).astype(np.float32)
-    warped = apply_field(warp.source_xy_px, person.appearance_rgb_u8).astype(np.float32) / np.float32(255.0)
-    conditioning = pack(warped, crop, hole, outline_mask(warp.silhouette, hole), grid, drawing(target))
-    paintable = Paintable(
-        person.appearance_rgb_u8,
-        warp.source_xy_px,
-        hole,
-        cover_of(real, hole),
-        crop_from_display,
-        fine=pixel_format(frame.video.format.name).bits > 8,
-        # The decoder brings the colours near the grid's, not onto them; in black and white a trace is seen.
-        # A sixteenth of the pixels tells, and over all of them it would cost as much as a network.
-        without_colour=float(np.ptp(crop[::4, ::4], axis=2).mean()) < GREY_SPREAD,
-    )
-    return _Prepared(item.slot, conditioning, paintable, item.region, track.finish)
-
-
-def _finished(ready: _Prepared, face: RenderedFace, frame_index: int) -> RenderedFace:
-    """The face with the blur and the grain of what surrounds it."""
-    finish = ready.finish
-    if finish.is_due(frame_index):
-        grey = ready.region.grey()
-        region_from_display = invert_affine(ready.region.display_from_region)
-        display_from_crop = invert_affine(ready.paintable.crop_from_display)
-        known = outside_hole(
-            grey.shape, compose_affine(region_from_display, display_from_crop), ready.paintable.hole
-        )
-        patch_px_per_px = float(
-            np.linalg.norm(face.patch_from_display[0, :2]) / np.linalg.norm(region_from_display[0, :2])
-        )
-        finish.measure(frame_index, grey, known, face.patch_rgb, patch_px_per_px)
-    return replace(face, patch_rgb=finish.apply(face.patch_rgb, frame_index))

@@ -14,6 +14,7 @@ from streamer.frame import AnalyzedFrame, FaceSource, Frame, StreamGeometry, Tra
 from streamer.render.compositor import (
     AnonymizedFrame,
     Compositor,
+    DrawFaces,
     FallbackReason,
     MaskReason,
     RenderedFace,
@@ -41,14 +42,20 @@ def _face(track_id: int = 1) -> TrackedFace:
 
 
 class _Renderer:
-    """Answers with whatever the test wants; a callable is called."""
+    """Answers with whatever the test wants, when looking or when drawing."""
 
-    def __init__(self, answer: Callable[[], list[RenderedFace | FallbackReason]]) -> None:
+    def __init__(
+        self, answer: Callable[[], list[RenderedFace | FallbackReason]], *, when_looking: bool = False
+    ) -> None:
         self._answer = answer
+        self._when_looking = when_looking
         self.released: list[int] = []
 
-    def render(self, frame: Frame, faces: Sequence[TrackedFace]) -> list[RenderedFace | FallbackReason]:
-        return self._answer()
+    def look(self, frame: Frame, faces: Sequence[TrackedFace]) -> DrawFaces:
+        if self._when_looking:
+            answers = self._answer()
+            return lambda: answers
+        return self._answer
 
     def release(self, track_id: int) -> None:
         self.released.append(track_id)
@@ -94,12 +101,14 @@ def _assert_face_is_covered(before: np.ndarray, after: np.ndarray) -> None:
     ],
     ids=["raises", "nan", "inf", "too few answers", "says failed", "elsewhere", "transparent"],
 )
+@pytest.mark.parametrize("when_looking", [False, True])
 def test_broken_renderer_leaves_a_covered_face(
-    answer: Callable[[], list[RenderedFace | FallbackReason]],
+    answer: Callable[[], list[RenderedFace | FallbackReason]], when_looking: bool
 ) -> None:
     frame = _noise_frame()
     before = _luma(frame)
-    result = Compositor(_Renderer(answer)).compose(AnalyzedFrame(frame, [_face()]))
+    renderer = _Renderer(answer, when_looking=when_looking)
+    result = Compositor(renderer).compose(AnalyzedFrame(frame, [_face()]))
     _assert_face_is_covered(before, _luma(result.frame))
     assert [c.reason for c in result.coverings] == [FallbackReason.ENGINE_FAILED]
     assert result.masked is None
