@@ -126,6 +126,7 @@ class TrackedFace:
         source: see `FaceSource`.
         points_xy_px: (5, 2) float32 display px: left eye, right eye, nose, left mouth corner, right mouth corner,
             image left first; None where the detector gave none.
+        plain: True where it may be hidden by another face: to be covered, below that one, and not to be rendered.
     """
 
     track_id: int
@@ -133,6 +134,7 @@ class TrackedFace:
     score: float
     source: FaceSource
     points_xy_px: Float32Array | None = None
+    plain: bool = False
 
 
 @dataclass(slots=True)

@@ -9,6 +9,10 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 BoxArray = npt.NDArray[np.floating]
 
+# Points (P, 2) of the unit disc.
+_GRID = np.stack(np.meshgrid(*[np.linspace(-1.0, 1.0, 17)] * 2), axis=-1).reshape(-1, 2)
+_DISC = _GRID[(_GRID**2).sum(axis=1) <= 1.0]
+
 
 def as_box(values: npt.ArrayLike) -> Float32Array:
     """(4,) float32."""
@@ -41,6 +45,17 @@ def iou(boxes: BoxArray, others: BoxArray) -> Float64Array:
 def share_inside(boxes: BoxArray, others: BoxArray) -> Float64Array:
     """Share of the area of each of (N, 4) that lies inside each of (M, 4), (N, M)."""
     return np.asarray(intersection(boxes, others) / np.maximum(area(boxes).reshape(-1, 1), 1e-9))
+
+
+def oval_share_inside(boxes: BoxArray, others: BoxArray) -> Float64Array:
+    """Share of the oval inscribed in each of (N, 4) that lies inside the ovals inscribed in (M, 4), together, (N,).
+
+    Counted on a grid of about 200 points in each oval.
+    """
+    places = centre(boxes)[:, None] + _DISC * sides(boxes)[:, None] / 2.0
+    radii = np.maximum(sides(others) / 2.0, 1e-9)
+    inside = ((places[:, :, None] - centre(others)) / radii) ** 2
+    return np.asarray((inside.sum(axis=-1) <= 1.0).any(axis=-1).mean(axis=-1))
 
 
 def centre(box: BoxArray) -> Float64Array:

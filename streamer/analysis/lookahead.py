@@ -28,13 +28,17 @@ from streamer.analysis.boxes import (
     clipped,
     drawn_to_border,
     face_size,
+    oval_share_inside,
     share_inside,
 )
 from streamer.analysis.observation import Observation
 from streamer.analysis.path import Guess, TrackPath
 from streamer.frame import AnalyzedFrame, FaceSource, Frame, TrackedFace
 
-_COVERED_SHARE = 0.7
+# A guessed box with this share of it in an observed one is behind it, or the same face; no face of its own to render.
+_BEHIND_BOX_SHARE = 0.7
+# A guessed oval with this share of it in observed ovals is painted over with them.
+_PAINTED_OVAL_SHARE = 0.95
 _SHOTS_KEPT = 1000
 _BORDER_REACH = 0.12
 
@@ -216,20 +220,23 @@ def _inside(box_xyxy_px: Float64Array, size: tuple[int, int]) -> Float64Array | 
 
 
 def _without_covered(candidates: list[_Candidate]) -> list[TrackedFace]:
-    """Drop guessed faces that lie mostly under an observed face of another track.
+    """Settle guessed faces that lie mostly under an observed face of another track.
 
-    A held box behind somebody, or the old and the new track of one face, would otherwise be painted twice.
-    Guesses are judged by their box before growth, so that a box grown large in doubt does not escape for its
-    size alone.
+    A held box behind somebody, or the old and the new track of one face, would otherwise be painted twice. Of the
+    observed face an oval is painted, not the box: a guessed one whose own oval lies in such ovals is dropped; of any
+    other, what stands out of them is covered plainly. Guesses are judged by their box before growth, so that a box
+    grown large in doubt does not escape for its size alone.
     """
-    sure = [item.face.box_xyxy_px for item in candidates if item.face.source is FaceSource.DETECTED]
+    sure = [item.guess.core_xyxy_px for item in candidates if item.face.source is FaceSource.DETECTED]
     guessed = [item for item in candidates if item.face.source in (FaceSource.HELD, FaceSource.BACKFILLED)]
     if not sure or not guessed:
         return [item.face for item in candidates]
-    shares = share_inside(np.stack([item.guess.core_xyxy_px for item in guessed]), np.stack(sure))
-    hidden = {
-        item.face.track_id
-        for item, share in zip(guessed, shares.max(axis=1), strict=True)
-        if share >= _COVERED_SHARE
-    }
-    return [item.face for item in candidates if item.face.track_id not in hidden]
+    cores, fronts = np.stack([item.guess.core_xyxy_px for item in guessed]), np.stack(sure)
+    in_box, in_oval = share_inside(cores, fronts).max(axis=1), oval_share_inside(cores, fronts)
+    dropped = set()
+    for item, box_share, oval_share in zip(guessed, in_box, in_oval, strict=True):
+        if box_share >= _BEHIND_BOX_SHARE:
+            item.face.plain = True
+            if oval_share >= _PAINTED_OVAL_SHARE:
+                dropped.add(item.face.track_id)
+    return [item.face for item in candidates if item.face.track_id not in dropped]

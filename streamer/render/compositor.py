@@ -32,6 +32,7 @@ class FallbackReason(str, Enum):
     TOO_SMALL = "too_small"
     NOT_VERIFIED = "not_verified"
     OBLIQUE = "oblique"
+    BEHIND_ANOTHER = "behind_another"
     BUDGET_SPENT = "budget_spent"
     CODEBOOK_EXHAUSTED = "codebook_exhausted"
     CODEBOOK_DAMAGED = "codebook_damaged"

@@ -94,6 +94,8 @@ class SyntheticRenderer:
         for slot, face in enumerate(faces):
             if box_side_px(face.box_xyxy_px) < MINIMUM_SIDE_PX:
                 answers[slot] = FallbackReason.TOO_SMALL
+            elif face.plain:
+                answers[slot] = FallbackReason.BEHIND_ANOTHER
             else:
                 large.append((slot, face))
         seen = self._seen(frame, large, answers)

@@ -149,6 +149,26 @@ def test_held_face_under_another_track_is_not_painted_twice(make_frame: MakeFram
     assert [[found.track_id for found in frames[t].faces] for t in (4, 5, 12)] == [[1, 2], [1], [2]]
 
 
+def test_held_face_in_the_corner_of_another_ones_box_is_still_covered(make_frame: MakeFrame) -> None:
+    """Only an oval is painted of the box in front."""
+    front = {t: {2: face(200, 180, size=160)} for t in range(6, 12)}
+    frames = run(make_frame, {5: {1: face(138, 118, size=30)}, **front}, hold=5)
+    behind, before = frames[7].faces
+    assert (behind.track_id, behind.plain) == (1, True)
+    assert (before.track_id, before.plain) == (2, False)
+    middle = run(make_frame, {5: {1: face(190, 170, size=30)}, **front}, hold=5)
+    assert [found.track_id for found in middle[7].faces] == [2]
+
+
+def test_two_ovals_may_cover_a_guessed_one_together(make_frame: MakeFrame) -> None:
+    pair = {t: {2: face(93, size=40), 3: face(107, size=40)} for t in range(6, 12)}
+    frames = run(make_frame, {5: {1: face(100, size=40)}, **pair}, hold=5)
+    assert [found.track_id for found in frames[7].faces] == [2, 3]
+    alone = {t: {2: face(93, size=40)} for t in range(6, 12)}
+    frames = run(make_frame, {5: {1: face(100, size=40)}, **alone}, hold=5)
+    assert [(found.track_id, found.plain) for found in frames[7].faces] == [(1, True), (2, False)]
+
+
 def test_smoothing_calms_jitter_and_never_uncovers(make_frame: MakeFrame) -> None:
     jitter = np.random.default_rng(1).normal(0, 1.0, 60)
     frames = run(make_frame, {t: {1: face(100 + jitter[t])} for t in range(60)}, count=60)
