@@ -11,6 +11,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from streamer.sink.bare import bare_copy
+from streamer.sink.captions import fit_for, left_out, without_captions
 from streamer.sink.codec_choice import EncoderChoice
 from streamer.sink.containers import holds_rotation, needs_no_b_frames, output_time_base
 from streamer.sink.hdr import hdr_options
@@ -97,7 +98,7 @@ class VideoTrack:
             options["flags"] = "+ildct+ilme"
         if choice.pixel_format == "yuv422p" and choice.encoder == "mpeg2video":
             options["profile"] = "0"
-        return silenced(choice.encoder, options)
+        return silenced(choice.encoder, without_captions(choice.encoder, options))
 
     def _tag_colors(self, stream: VideoStream) -> None:
         context, color = stream.codec_context, self._info.color
@@ -129,7 +130,8 @@ class VideoTrack:
         self._last_duration = max(1, duration or round(self._tick / self.time_base))
         self._last = placed
         self._stamps[self._count] = placed
-        video = self._prepared(video)
+        self.notices += sorted(left_out(video).difference(self.notices))
+        video = fit_for(self._choice.encoder, self._prepared(video))
         if self._choice.encoder in _WRITES_EXIF:
             video = bare_copy(video)
         video.pts, video.time_base = self._count, self._tick
