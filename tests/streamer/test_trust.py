@@ -20,11 +20,11 @@ def _mesh(yaw_degrees: float = 0.0, pitch_degrees: float = 0.0) -> np.ndarray:
     return posed.astype(np.float32)
 
 
-def _face(mesh: np.ndarray, grow: float = 1.06, shift: float = 0.0) -> TrackedFace:
+def _face(mesh: np.ndarray, grow: float = 1.06, shift: float = 0.0, score: float = 0.9) -> TrackedFace:
     low, high = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
     middle, half = (low + high) / 2 + shift * (high - low), (high - low) / 2 * grow
     box = np.concatenate([middle - half, middle + half]).astype(np.float32)
-    return TrackedFace(1, box, 0.9, FaceSource.DETECTED)
+    return TrackedFace(1, box, score, FaceSource.DETECTED)
 
 
 def _judge(
@@ -60,3 +60,12 @@ def test_what_is_trusted_stays_so_between_the_thresholds_and_what_is_not_does_no
     assert _judge(fresh, _mesh(), presence=between) is FallbackReason.NOT_VERIFIED
     assert _judge(trusted, _mesh(yaw_degrees=56.0)) is None
     assert _judge(fresh, _mesh(yaw_degrees=56.0)) is FallbackReason.OBLIQUE
+
+
+def test_what_the_detector_was_never_sure_of_must_show_a_clear_face() -> None:
+    """A skull on a shirt: it looks a little like a face to both models, and must not get one."""
+    mesh = _mesh()
+    unsure, known = TrackTrust(), TrackTrust()
+    _judge(known, mesh, presence=-9.0, face=_face(mesh, score=0.99))
+    assert _judge(unsure, mesh, presence=5.5, face=_face(mesh, score=0.8)) is FallbackReason.NOT_VERIFIED
+    assert _judge(known, mesh, presence=5.5, face=_face(mesh, score=0.8)) is None
