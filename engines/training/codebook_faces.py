@@ -11,9 +11,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from engines.appearance.picture import PICTURE_PX, align, cut
 from engines.detectors import Detection, FaceDetector, create_detector
-from engines.face.template import RECOGNITION_POINTS_PX, RECOGNITION_SIDE_PX, similarity_from_points
-from engines.face.topology import OVAL, five_points, mirror_index
+from engines.face.topology import OVAL, mirror_index
 from engines.identity import IdentityEncoder
 from engines.landmarks import FaceMesh, IrisLandmarks
 from engines.training.edits import MEASURES, FaceReading, MeshModel, read_face
@@ -23,7 +23,6 @@ Float = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 Encoder = Callable[[Picture], Float]
 
-PICTURE_PX = 256
 # Side of the stored picture over the longer side of the mesh's box: the oval and a rim of hair and neck.
 PICTURE_MARGIN = 1.4
 ATTRIBUTE_READOUT = Path(__file__).with_name("configs") / "attributes-v1.npz"
@@ -169,39 +168,11 @@ def open_second_recogniser(path: Path, threads: int = 1) -> Encoder:
     return encode
 
 
-def align(picture_rgb_u8: Picture, mesh_xyz_px: Float) -> Picture:
-    """(112, 112, 3) RGB uint8 by the recognition template."""
-    matrix = similarity_from_points(five_points(mesh_xyz_px), RECOGNITION_POINTS_PX)
-    size = (RECOGNITION_SIDE_PX, RECOGNITION_SIDE_PX)
-    aligned = cv2.warpAffine(
-        picture_rgb_u8, matrix, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(aligned, np.uint8)
-
-
 def picture_box(mesh_xyz_px: Float) -> Float:
     """Square (4,) xyxy about the mesh that becomes the stored picture."""
     low, high = mesh_xyz_px[:, :2].min(0), mesh_xyz_px[:, :2].max(0)
     centre, half = (low + high) / 2, PICTURE_MARGIN / 2 * float((high - low).max())
     return np.array([*(centre - half), *(centre + half)], np.float32)
-
-
-def cut(picture_rgb_u8: Picture, box_xyxy_px: Float, size_px: int) -> Picture:
-    """The square box of a picture at ``size_px``, by area averaging; outside the picture its edge is repeated."""
-    left, top = (int(np.floor(v)) for v in box_xyxy_px[:2])
-    right, bottom = (int(np.ceil(v)) for v in box_xyxy_px[2:])
-    height, width = picture_rgb_u8.shape[:2]
-    pad = max(0, -left, -top, right - width, bottom - height)
-    if pad:
-        picture_rgb_u8 = np.asarray(
-            cv2.copyMakeBorder(picture_rgb_u8, pad, pad, pad, pad, cv2.BORDER_REPLICATE), np.uint8
-        )
-    part = picture_rgb_u8[top + pad : bottom + pad, left + pad : right + pad]
-    shrinks = part.shape[0] > size_px
-    resized = cv2.resize(
-        part, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    )
-    return np.ascontiguousarray(resized, np.uint8)
 
 
 def pixel_measures(picture_rgb_u8: Picture, mesh_xyz_px: Float) -> dict[str, float]:

@@ -13,10 +13,11 @@ import numpy.typing as npt
 import pytest
 
 from calibration.codebook import Codebook
+from engines.appearance.picture import cut
 from engines.errors import EngineError
 from engines.training import codebook_screens as screens
 from engines.training.codebook_build import write_codebook
-from engines.training.codebook_faces import Portrait, cut, picture_box, pixel_measures
+from engines.training.codebook_faces import Portrait, picture_box, pixel_measures
 from engines.training.codebook_gallery import Gallery
 from engines.training.codebook_pool import Pool, Record, load_pool, save_pool
 from engines.training.codebook_select import balance, select

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from engines.appearance.parts import Face, compose
 from engines.errors import EngineError
 from engines.face.topology import EYE_LEFT, canonical_mesh
 from engines.training import codebook_screens as screens
-from engines.training.codebook_compose import Face, Parents, compose, parents_of
+from engines.training.codebook_compose import Parents, parents_of
 from engines.training.codebook_faces import Portrait
 from engines.training.codebook_gallery import Gallery
 from engines.training.codebook_pool import Pool, load_pool, save_pool
