@@ -20,7 +20,7 @@ from streamer.live.settings import GatewaySettings, Transport
 from streamer.live.states import CameraState
 from streamer.live.urls import PUSH_SCHEMES
 from streamer.live.web import start_web
-from streamer.settings import MechanismName, ReplaceWith
+from streamer.settings import MechanismName, Precision, ReplaceWith
 
 _LOOK_SECONDS = 0.5
 
@@ -62,7 +62,11 @@ def stream(
         ReplaceWith, typer.Option(help="What stands in the place of a face.", rich_help_panel="Picture")
     ] = ReplaceWith.SYNTHETIC,
     look_ahead: Annotated[
-        float, typer.Option(help="Seconds that pictures are held back.", rich_help_panel="Detection")
+        float,
+        typer.Option(
+            help="Seconds that pictures are held back. With 0 no face is covered from before it was found.",
+            rich_help_panel="Detection",
+        ),
     ] = 0.5,
     transport: Annotated[
         Transport, typer.Option(help="How RTSP comes and goes.", rich_help_panel="Network")
@@ -70,6 +74,10 @@ def stream(
     engine: Annotated[
         str, typer.Option(help="Inference backend, as for anonymize.", rich_help_panel="Engines")
     ] = "auto",
+    precision: Annotated[
+        Precision,
+        typer.Option(help="What models compute in, as for anonymize.", rich_help_panel="Engines"),
+    ] = Precision.AUTO,
     threads: Annotated[int, typer.Option(help="Threads of each engine.", rich_help_panel="Engines")] = 1,
     port: Annotated[
         int | None,
@@ -105,6 +113,7 @@ def stream(
             "cameras": [camera],
             "ledger": ledger,
             "engine": engine,
+            "precision": precision,
             "threads": threads,
             "web": None if port is None else {"port": port},
         }
@@ -156,11 +165,16 @@ def _run(settings: GatewaySettings) -> int:
             if settings.web is not None:
                 web = start_web(gateway, settings.web)
             gateway.start()
-            while not stop.wait(_LOOK_SECONDS) and not gateway.is_over:
+            while gateway.healthy and not gateway.is_over and not stop.wait(_LOOK_SECONDS):
                 pass
+            whole = gateway.healthy
         finally:
             gateway.stop()
             if web is not None:
                 web.stop()
-    failed = [item.name for item in gateway.snapshots() if item.state is CameraState.FAILED]
+    if not whole:
+        # Nothing here can put it right: whoever supervises the process starts it anew.
+        typer.echo("veilstream: a thread of the gateway died; the log says which one", err=True)
+        return FAILED
+    failed = any(item.state is CameraState.FAILED for item in gateway.snapshots())
     return FAILED if failed and not stop.is_set() else DONE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 
 from streamer.errors import SettingsError
@@ -12,10 +11,10 @@ from streamer.live.outputs.build import Outputs, build_outputs
 from streamer.live.outputs.preview import PreviewHub
 from streamer.live.settings import CameraSettings, HlsOutput, SegmentsOutput
 from streamer.live.source import LiveSource
-from streamer.live.stages import AnalysisStage, RenderStage
+from streamer.live.stages import AnalysisStage, LookStage, RenderStage
 from streamer.live.states import StateMachine
 from streamer.live.telemetry import CameraSnapshot, CameraTelemetry
-from streamer.live.threads import start_thread
+from streamer.live.threads import GuardedThread, start_thread
 from streamer.toolkit import Toolkit
 
 _log = logging.getLogger(__name__)
@@ -24,7 +23,7 @@ FINISH_SECONDS = 10.0
 
 
 class Camera:
-    """Source, analysis, rendering, director and outputs, each in a thread of its own.
+    """Source, analysis, look, rendering, director and outputs, each in a thread of its own.
 
     Args:
         toolkit: of this camera alone; its engines may be shared.
@@ -41,11 +40,11 @@ class Camera:
             )
         self.settings = settings
         self._toolkit = toolkit
-        self._telemetry = CameraTelemetry(settings.name)
+        self._telemetry = CameraTelemetry(settings.name, scope=toolkit.settings.privacy.scope)
         self._machine = StateMachine(settings.name, self._telemetry.state)
         if toolkit.synthetic is not None:
             self._telemetry.epsilon(float(toolkit.ledger.spent(toolkit.settings.privacy.scope)))
-        self._threads: list[threading.Thread] = []
+        self._threads: list[GuardedThread] = []
         self._source = LiveSource(settings, self._machine, self._telemetry)
         self._analysis = AnalysisStage(settings, self._source.frames, toolkit, self._machine, self._telemetry)
         self._outputs: Outputs = build_outputs(settings, self._telemetry, self._ask_for_key)
@@ -57,9 +56,8 @@ class Camera:
             look_ahead_seconds=settings.look_ahead_seconds,
             key_seconds=_key_seconds(settings),
         )
-        self._render = RenderStage(
-            settings, self._analysis.ready, toolkit, self._telemetry, self._director.frames.put
-        )
+        self._look = LookStage(settings, self._analysis.ready, toolkit, self._telemetry)
+        self._render = RenderStage(settings, self._look.ready, self._telemetry, self._director.frames.put)
 
     @property
     def is_over(self) -> bool:
@@ -68,9 +66,8 @@ class Camera:
 
     @property
     def is_whole(self) -> bool:
-        """False when one of its threads has died before its time."""
-        working = all(thread.is_alive() for thread in self._threads) or self.is_over
-        return working and all(output.is_alive for output in self._outputs.all)
+        """False when a thread was ended by what should not happen. Those of a finished file end by themselves."""
+        return not any(part.has_died for part in (self._source, *self._threads, *self._outputs.all))
 
     @property
     def preview(self) -> PreviewHub | None:
@@ -91,6 +88,7 @@ class Camera:
         )
         stages = (
             ("analysis", self._analysis.run),
+            ("look", self._look.run),
             ("render", self._run_render),
             ("director", self._run_director),
         )

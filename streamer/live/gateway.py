@@ -11,6 +11,7 @@ import cv2
 from engines.backends import choose_backend
 from streamer.engine_pool import EnginePool, lanes_for
 from streamer.live.camera import Camera
+from streamer.live.health import camera_is_ready
 from streamer.live.outputs.preview import PreviewHub
 from streamer.live.settings import GatewaySettings
 from streamer.live.telemetry import CameraSnapshot
@@ -22,8 +23,6 @@ _log = logging.getLogger(__name__)
 # Faces of several cameras in one call; on a CPU more gain nothing.
 MOST_FACES_PER_CALL = 16
 STOP_SECONDS = 10.0
-# A picture this old, the placeholder's included, and the camera counts as not ready.
-_LATE_SECONDS = 10.0
 
 
 class Gateway:
@@ -54,8 +53,8 @@ class Gateway:
 
     @property
     def ready(self) -> bool:
-        """True when every camera has put out pictures lately; its placeholder counts."""
-        return self._started and all(_is_on_air(snapshot) for snapshot in self.snapshots())
+        """True when every camera has put out pictures lately, or has ended; its placeholder counts."""
+        return self._started and all(camera_is_ready(snapshot) for snapshot in self.snapshots())
 
     @property
     def healthy(self) -> bool:
@@ -95,8 +94,3 @@ class Gateway:
         """None where the camera has no preview among its outputs, or is unknown."""
         camera = self._cameras.get(name)
         return None if camera is None else camera.preview
-
-
-def _is_on_air(snapshot: CameraSnapshot) -> bool:
-    age = snapshot.seconds_since_picture_out
-    return age is not None and age <= _LATE_SECONDS

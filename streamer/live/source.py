@@ -22,7 +22,7 @@ from streamer.live.rebase import LinkClock
 from streamer.live.settings import CameraSettings
 from streamer.live.states import CameraState, StateMachine
 from streamer.live.telemetry import CameraTelemetry
-from streamer.live.threads import start_thread
+from streamer.live.threads import GuardedThread, start_thread
 from streamer.planes import planar_equivalent
 from streamer.queues import frames_that_fit
 from streamer.source.orientation import clockwise_turn, display_matrix_of
@@ -72,7 +72,12 @@ class LiveSource:
         self._link_clock = LinkClock()
         self._connection = 0
         self._index = 0
-        self._thread: threading.Thread | None = None
+        self._thread: GuardedThread | None = None
+
+    @property
+    def has_died(self) -> bool:
+        """True when reading was ended by what should not happen: not by a lost link, nor by the end of a file."""
+        return self._thread is not None and self._thread.has_died
 
     def start(self) -> None:
         """Begin to connect."""
@@ -87,18 +92,19 @@ class LiveSource:
         return self._thread is None or not self._thread.is_alive()
 
     def _run(self) -> None:
+        final, why = CameraState.FAILED, "reading broke off"
         try:
             while not self._stop.is_set():
-                final, why = self._connect_and_read()
-                if self._stop.is_set() or final is not None:
+                reached, told = self._connect_and_read()
+                if self._stop.is_set():
                     break
-                self._wait_for_retry(why)
-        except BaseException as error:
-            # Never its text: whatever it is may hold the URL.
-            final, why = CameraState.FAILED, f"reading failed: {type(error).__name__}"
+                if reached is not None:
+                    final, why = reached, told
+                    break
+                self._wait_for_retry(told)
         finally:
             if not self._stop.is_set():
-                self._machine.go(final or CameraState.FAILED, why)
+                self._machine.go(final, why)
             self.frames.finish()
 
     def _connect_and_read(self) -> tuple[CameraState | None, str]:

@@ -1,4 +1,4 @@
-"""Analysis and rendering of one camera: what stands between its frames and any output. Both fail closed."""
+"""Analysis, look and rendering of one camera: what stands between its frames and any output. All fail closed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from calibration.errors import CalibrationError
 from streamer.analysis import Analyzer, AnalyzerSettings, frames_for
 from streamer.frame import AnalyzedFrame
 from streamer.identity import IdentityKeeper
@@ -20,13 +21,14 @@ from streamer.live.telemetry import CameraTelemetry
 from streamer.live.zones import PrivacyZones, RegionFilter
 from streamer.planes import analysis_picture
 from streamer.queues import BoundedQueue
-from streamer.render.compositor import AnonymizedFrame, Compositor
+from streamer.render.compositor import AnonymizedFrame, Compositor, LookedAtFrame
+from streamer.settings import ReplaceWith
 from streamer.toolkit import Toolkit
 
 _log = logging.getLogger(__name__)
 
-# Analyzed frames that may wait for rendering: where rendering is too slow, each one more is one more frame of delay.
-ANALYZED_AHEAD = 1
+# Frames that may wait between two stages: where the later one is too slow, each one more is one more frame of delay.
+FRAMES_AHEAD = 1
 # Of the source's frames, those that are kept waiting while there is too much to do for all of them.
 LATE_QUEUE_FRAMES = 2
 # Frames that wait in the look-ahead are counted as at this rate; time bounds them below it.
@@ -46,14 +48,25 @@ class _Life:
 
 @dataclass(slots=True)
 class Judged:
-    """An analyzed frame, with the life its tracks belong to."""
+    """An analyzed frame, with what its tracks belong to."""
 
-    life: _Life
     analyzed: AnalyzedFrame
+    compositor: Compositor
+    keeper: IdentityKeeper | None = None
+
+
+@dataclass(slots=True)
+class Looked:
+    """A frame whose faces were looked at, with the compositor that draws them."""
+
+    frame: LookedAtFrame
+    compositor: Compositor
 
 
 class AnalysisStage:
     """Finds faces in a camera's frames, a look-ahead before they are rendered.
+
+    Where it fails, the frame goes on to be masked whole, and the next one begins a new life.
 
     Args:
         frames: of the source.
@@ -69,7 +82,7 @@ class AnalysisStage:
         machine: StateMachine,
         telemetry: CameraTelemetry,
     ) -> None:
-        self.ready: BoundedQueue[Judged] = BoundedQueue(ANALYZED_AHEAD)
+        self.ready: BoundedQueue[Judged] = BoundedQueue(FRAMES_AHEAD)
         self._camera = camera
         self._frames = frames
         self._toolkit = toolkit
@@ -80,8 +93,11 @@ class AnalysisStage:
         self._connection = 0
         self._dropped = 0
         self._broken_off = True
+        self._failing = False
         self._rate: float | None = None
         self._life: _Life | None = None
+        # Masks frames while there is no life that could do it. It needs no engine and no ledger.
+        self._masker = Compositor(None, ReplaceWith.SOLID)
 
     def run(self) -> None:
         """Until the source has finished."""
@@ -101,22 +117,24 @@ class AnalysisStage:
 
     def _push(self, frame: LiveFrame) -> None:
         began = time.perf_counter()
-        life = self._life_for(frame)
         frame.index = self._index
         self._index += 1
         frame.discontinuity = self._broken_off or frame.connection != self._connection
         self._connection, self._broken_off = frame.connection, False
         try:
+            life = self._life_for(frame)
             life.cadence.frame_at(frame.pts_seconds)
             emitted = life.analyzer.push(frame)
             if life.keeper is not None:
                 life.keeper.observe(frame, life.analyzer.latest_faces)
-            detect_seconds = life.analyzer.last_detect_seconds
         except Exception as error:
-            life, emitted = self._failed(error), [AnalyzedFrame(frame, detector_failed=True)]
-            detect_seconds = None
+            self._failed(error)
+            self._hand_on([Judged(AnalyzedFrame(frame, detector_failed=True), self._masker)])
+            return
+        self._failing = False
         self._telemetry.stage_seconds("analysis", time.perf_counter() - began)
-        self._hand_on(life, emitted)
+        self._hand_on(_judged(life, emitted))
+        detect_seconds = life.analyzer.last_detect_seconds
         life.overload.measured(
             detect_seconds=detect_seconds,
             other_seconds=time.perf_counter() - began - (detect_seconds or 0.0),
@@ -133,29 +151,38 @@ class AnalysisStage:
         if life is None:
             return
         try:
-            self._hand_on(life, life.analyzer.flush())
+            emitted = life.analyzer.flush()
         except Exception as error:
             self._failed(error)
+        else:
+            self._hand_on(_judged(life, emitted))
 
-    def _hand_on(self, life: _Life, emitted: list[AnalyzedFrame]) -> None:
-        for analyzed in emitted:
-            self.ready.put(Judged(life, analyzed))
-        self._telemetry.queue_fill("render", len(self.ready), self.ready.capacity)
+    def _hand_on(self, judged: list[Judged]) -> None:
+        for item in judged:
+            self.ready.put(item)
+        self._telemetry.queue_fill("look", len(self.ready), self.ready.capacity)
 
-    def _failed(self, error: Exception) -> _Life:
+    def _failed(self, error: Exception) -> None:
         """Analysis itself failed: nothing it knew can be trusted, and what waited in it is let go."""
-        _log.error("camera %s: analysis failed (%s); it begins anew", self._camera.name, type(error).__name__)
         self._telemetry.fail_closed("analysis_failed")
-        self._broken_off = True
-        self._life = self._new_life(self._rate or _FASTEST_RATE)
-        return self._life
+        if not self._failing:
+            _log.error(
+                "camera %s: analysis failed (%s); it begins anew", self._camera.name, type(error).__name__
+            )
+        self._failing = self._broken_off = True
+        self._life = None
 
     def _life_for(self, frame: LiveFrame) -> _Life:
-        """How long a face is held is counted in frames: at another rate, a new analyzer is needed."""
+        """How long a face is held is counted in frames: at another rate, a new analyzer is needed.
+
+        Raises what engines, codebook or ledger raise when a new one is made.
+        """
         rate = 1.0 / frame.interval_seconds
         if self._life is None or self._rate is None or abs(rate - self._rate) > 0.1 * self._rate:
             self._flush()
             self._rate = rate
+            # Should the new one fail, the old one must not go on at another rate.
+            self._life = None
             self._life = self._new_life(rate)
         return self._life
 
@@ -190,12 +217,16 @@ class AnalysisStage:
         return _Life(analyzer, cadence, overload, Compositor(renderer, camera.replace_with), keeper)
 
 
-class RenderStage:
-    """Covers the faces, then the zones.
+def _judged(life: _Life, emitted: list[AnalyzedFrame]) -> list[Judged]:
+    return [Judged(analyzed, life.compositor, life.keeper) for analyzed in emitted]
+
+
+class LookStage:
+    """Looks at the faces, and has a synthetic person drawn for each new one, while the frame before is rendered.
 
     Args:
         judged: of the analysis.
-        take: is given each anonymized frame.
+        toolkit: of this camera; its ledger tells what is spent.
     """
 
     def __init__(
@@ -204,36 +235,89 @@ class RenderStage:
         judged: BoundedQueue[Judged],
         toolkit: Toolkit,
         telemetry: CameraTelemetry,
-        take: Callable[[AnonymizedFrame], None],
     ) -> None:
+        self.ready: BoundedQueue[Looked] = BoundedQueue(FRAMES_AHEAD)
         self._camera = camera
         self._judged = judged
         self._toolkit = toolkit
         self._telemetry = telemetry
-        self._take = take
-        self._zones = PrivacyZones(camera.zones)
-        self._draws = 0
 
     def run(self) -> None:
         """Until analysis has finished."""
-        for item in self._judged:
-            try:
-                self._take(self._render(item))
-            except Exception as error:
-                # The frame is let go: nothing leaves that was not covered.
-                self._telemetry.fail_closed("rendering_failed")
-                _log.error("camera %s: a frame was held back (%s)", self._camera.name, type(error).__name__)
+        try:
+            for item in self._judged:
+                began = time.perf_counter()
+                looked = Looked(item.compositor.look(item.analyzed), item.compositor)
+                self._telemetry.stage_seconds("look", time.perf_counter() - began)
+                self.ready.put(looked)
+                self._telemetry.queue_fill("render", len(self.ready), self.ready.capacity)
+                if item.keeper is not None:
+                    self._add_up(item.keeper)
+        finally:
+            self._judged.cancel()
+            self.ready.finish()
 
-    def _render(self, item: Judged) -> AnonymizedFrame:
+    def _add_up(self, keeper: IdentityKeeper) -> None:
+        """Tell what the scope has spent, after a draw."""
+        if not keeper.assignments:
+            return
+        # Weeks of tracks must not stay in memory: the ledger has them.
+        keeper.assignments.clear()
+        try:
+            spent = self._toolkit.ledger.spent(self._toolkit.settings.privacy.scope)
+        except CalibrationError as error:
+            # A number on a page: the next draw brings it again.
+            _log.warning("camera %s: the ledger's sum cannot be read (%s)", self._camera.name, error)
+        else:
+            self._telemetry.epsilon(float(spent))
+
+
+class RenderStage:
+    """Covers the faces, then the zones.
+
+    Args:
+        looked: frames whose faces were looked at.
+        take: is given each anonymized frame.
+    """
+
+    def __init__(
+        self,
+        camera: CameraSettings,
+        looked: BoundedQueue[Looked],
+        telemetry: CameraTelemetry,
+        take: Callable[[AnonymizedFrame], None],
+    ) -> None:
+        self._camera = camera
+        self._looked = looked
+        self._telemetry = telemetry
+        self._take = take
+        self._zones = PrivacyZones(camera.zones)
+
+    def run(self) -> None:
+        """Until no more frames come."""
+        try:
+            for item in self._looked:
+                try:
+                    self._take(self._render(item))
+                except Exception as error:
+                    # The frame is let go: nothing leaves that was not covered.
+                    self._telemetry.fail_closed("rendering_failed")
+                    _log.error(
+                        "camera %s: a frame was held back (%s)", self._camera.name, type(error).__name__
+                    )
+        finally:
+            self._looked.cancel()
+
+    def _render(self, item: Looked) -> AnonymizedFrame:
         began = time.perf_counter()
-        anonymized = item.life.compositor.compose(item.analyzed)
+        anonymized = item.compositor.compose(item.frame)
         if not self._zones.cover(anonymized.frame):
             self._telemetry.fail_closed("zone_failed")
         self._telemetry.stage_seconds("render", time.perf_counter() - began)
-        self._count(item, anonymized)
+        self._count(anonymized)
         return anonymized
 
-    def _count(self, item: Judged, anonymized: AnonymizedFrame) -> None:
+    def _count(self, anonymized: AnonymizedFrame) -> None:
         telemetry = self._telemetry
         telemetry.faces(len(anonymized.coverings))
         telemetry.tracks(len({covering.face.track_id for covering in anonymized.coverings}))
@@ -242,10 +326,3 @@ class RenderStage:
         for covering in anonymized.coverings:
             if covering.reason is not None:
                 telemetry.fallback(covering.reason)
-        keeper = item.life.keeper
-        if keeper is None or not keeper.assignments:
-            return
-        # Weeks of tracks must not stay in memory: the ledger has them.
-        fresh = [track_id for track_id in list(keeper.assignments) if keeper.assignments.pop(track_id, None)]
-        if fresh:
-            telemetry.epsilon(float(self._toolkit.ledger.spent(self._toolkit.settings.privacy.scope)))

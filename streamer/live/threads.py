@@ -9,15 +9,28 @@ from collections.abc import Callable
 _log = logging.getLogger(__name__)
 
 
-def start_thread(name: str, run: Callable[[], None]) -> threading.Thread:
-    """Start a daemon thread. What `run` raises is logged by its type alone."""
+class GuardedThread(threading.Thread):
+    """A daemon thread. What `run_once` raises is logged by its type alone.
 
-    def guarded() -> None:
+    Attributes:
+        has_died: it was ended by an exception, not by itself.
+    """
+
+    def __init__(self, name: str, run_once: Callable[[], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self._run_once = run_once
+        self.has_died = False
+
+    def run(self) -> None:
         try:
-            run()
+            self._run_once()
         except BaseException as error:
-            _log.critical("thread %s ended (%s)", name, type(error).__name__)
+            self.has_died = True
+            _log.critical("thread %s ended (%s)", self.name, type(error).__name__)
 
-    thread = threading.Thread(target=guarded, name=name, daemon=True)
+
+def start_thread(name: str, run: Callable[[], None]) -> GuardedThread:
+    """Start a thread; see `GuardedThread`."""
+    thread = GuardedThread(name, run)
     thread.start()
     return thread

@@ -88,8 +88,9 @@ class LiveEncoder:
         self._thread = start_thread(f"{camera}-encode", self._run)
 
     @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
+    def has_died(self) -> bool:
+        """True when its thread was ended by what should not happen."""
+        return self._thread.has_died
 
     def put(self, frame: AnonymizedFrame) -> None:
         """Queue a frame whose `video` carries its stamp in units of `CLOCK`. Never waits."""

@@ -57,8 +57,9 @@ class PreviewHub:
         self._thread = start_thread(f"{camera}-preview", self._run)
 
     @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
+    def has_died(self) -> bool:
+        """True when its thread was ended by what should not happen."""
+        return self._thread.has_died
 
     def subscribe(self) -> PreviewSubscription:
         """A new viewer; it must be closed."""

@@ -88,7 +88,8 @@ def _encode(frames: list[AnonymizedFrame], *outputs: PacketOutput, pace: float =
         encoder.put(frame)
         time.sleep(pace)
     encoder.finish(time.monotonic() + 20.0)
-    assert not encoder.is_alive
+    assert not any(thread.name == "door-encode" for thread in threading.enumerate())
+    assert not encoder.has_died
 
 
 def _recorded(path: Path) -> list[float]:

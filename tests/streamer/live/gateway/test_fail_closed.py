@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 
+from calibration.errors import LedgerError
 from streamer.analysis import Analyzer
 from streamer.errors import SettingsError
 from streamer.frame import StreamGeometry
@@ -20,7 +21,7 @@ from streamer.live.frame import CLOCK, TICKS_PER_SECOND, LiveFrame
 from streamer.live.mailbox import Mailbox
 from streamer.live.settings import GatewaySettings
 from streamer.live.source import LinkLost
-from streamer.live.stages import AnalysisStage, RenderStage
+from streamer.live.stages import AnalysisStage, LookStage, RenderStage
 from streamer.live.states import CameraState, StateMachine
 from streamer.live.telemetry import CameraTelemetry
 from streamer.render.compositor import AnonymizedFrame, Compositor
@@ -60,11 +61,14 @@ class Bench:
         machine = StateMachine("door", self.telemetry.state)
         analysis = AnalysisStage(self.camera, box, self.toolkit, machine, self.telemetry)
         out: list[AnonymizedFrame] = []
-        render = RenderStage(self.camera, analysis.ready, self.toolkit, self.telemetry, out.append)
-        thread = threading.Thread(target=analysis.run)
-        thread.start()
+        look = LookStage(self.camera, analysis.ready, self.toolkit, self.telemetry)
+        render = RenderStage(self.camera, look.ready, self.telemetry, out.append)
+        threads = [threading.Thread(target=stage.run) for stage in (analysis, look)]
+        for thread in threads:
+            thread.start()
         render.run()
-        thread.join()
+        for thread in threads:
+            thread.join()
         return out
 
 
@@ -144,6 +148,44 @@ def test_analysis_that_breaks_masks_the_frame_and_begins_anew(
     assert all(len(frame.coverings) == 2 for frame in out if frame.masked is None)
     # What waited in the broken analysis is let go.
     assert len(frames) - 6 <= len(out) < len(frames)
+
+
+def test_analysis_that_cannot_begin_masks_every_frame_until_it_can(
+    bench: Callable[..., Bench],
+    frames: list[LiveFrame],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    item = bench()
+    make, calls = item.toolkit.new_renderer, iter(range(1000))
+
+    def later(*arguments: Any) -> Any:
+        if next(calls) < 5:
+            raise LedgerError("the ledger is locked by another process")
+        return make(*arguments)
+
+    monkeypatch.setattr(item.toolkit, "new_renderer", later)
+    out = item.run(list(frames))
+    assert len(out) == len(frames)
+    assert [frame.masked is not None for frame in out] == [True] * 5 + [False] * (len(frames) - 5)
+    assert all(_is_flat(frame) for frame in out[:5])
+    assert all(len(frame.coverings) == 2 for frame in out[5:])
+    assert caplog.text.count("analysis failed") == 1
+
+
+def test_a_sum_that_cannot_be_read_holds_nothing_back(
+    bench: Callable[..., Bench], frames: list[LiveFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = bench(replace_with="synthetic", privacy={"mechanism": "uniform"})
+
+    def fail(scope: str) -> Any:
+        raise LedgerError("the ledger is locked by another process")
+
+    monkeypatch.setattr(item.toolkit.ledger, "spent", fail)
+    out = item.run(list(frames[:8]))
+    assert len(out) == 8
+    assert all(len(frame.coverings) == 2 and frame.masked is None for frame in out)
+    assert item.telemetry.snapshot().fail_closed == {}
 
 
 def test_a_compositor_that_breaks_holds_the_frame_back(
