@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from streamer.cli.progress import engine_notices, progress_display
 from streamer.cli.signals import stop_signals
 from streamer.errors import OutputError, SettingsError, VeilstreamError
 from streamer.job import JobResult, JobRunner, probe_duration_seconds
+from streamer.pipeline import Cancelled
 from streamer.redact import without_folders
 from streamer.report import write_json, write_text
 from streamer.settings import (
@@ -30,6 +32,8 @@ from streamer.settings import (
     ReplaceWith,
     make_settings,
 )
+
+_EXPECTED = (VeilstreamError, EngineError, CalibrationError)
 
 
 def anonymize(
@@ -240,9 +244,14 @@ class _Batch:
                 typer.echo(f"engines: {runner.engine_line}", err=True)
             for warning in runner.warnings:
                 typer.echo(f"veilstream: {warning}", err=True)
+            problem = None
             for task in self._tasks:
                 code = _worse(code, self._run_one(runner, task))
-                self._write_report(runner)
+                problem = self._write_report(runner)
+        # Each report holds those before it, so the last one alone counts.
+        if problem is not None:
+            typer.echo(f"veilstream: no report: {problem}", err=True)
+            code = FAILED
         return code
 
     def _opened(self) -> JobRunner:
@@ -268,14 +277,19 @@ class _Batch:
                     cancel=self._cancel,
                 )
             self._write_boxes(task, result)
-        except (VeilstreamError, EngineError, CalibrationError) as error:
-            typer.echo(f"veilstream: {error}", err=True)
-            reason = without_folders(str(error), task.input_path, task.output_path)
-            self._entries.append({"input": task.input_path.name, "status": "failed", "error": reason})
-            return FAILED
+        except Cancelled:
+            raise
+        except Exception as error:  # of one file: the others go on
+            return self._note_failure(task, _told(error, task))
         self._entries.append(result.as_json())
         typer.echo(result.summary())
         return DONE_WITH_MASKED_FRAMES if result.masked_frames else DONE
+
+    def _note_failure(self, task: Task, message: str) -> int:
+        typer.echo(f"veilstream: {message}", err=True)
+        reason = without_folders(message, task.input_path, task.output_path)
+        self._entries.append({"input": task.input_path.name, "status": "failed", "error": reason})
+        return FAILED
 
     def _write_boxes(self, task: Task, result: JobResult) -> None:
         if self._boxes is None or result.skipped:
@@ -284,9 +298,25 @@ class _Batch:
         path = self._boxes / f"{task.output_path.name}.txt" if folder else self._boxes
         write_text(path, "".join(f"{line}\n" for line in result.mot_lines))
 
-    def _write_report(self, runner: JobRunner) -> None:
-        if self._report is not None:
+    def _write_report(self, runner: JobRunner) -> str | None:
+        """The report so far; gives the reason where it cannot be written."""
+        if self._report is None:
+            return None
+        try:
             write_json(self._report, {**runner.describe(), "files": self._entries})
+        except _EXPECTED as error:
+            return str(error)
+        return None
+
+
+def _told(error: Exception, task: Task) -> str:
+    """What is said of an error. The text of one that nobody expected may carry numbers of the picture: only where it
+    happened is told."""
+    if isinstance(error, _EXPECTED):
+        return str(error)
+    (*_, place) = traceback.extract_tb(error.__traceback__)
+    where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+    return f"{task.input_path}: failed by a fault of veilstream ({where}); please report it"
 
 
 def _make_folder(folder: Path) -> None:

@@ -13,15 +13,31 @@ from streamer.batch import Task
 from streamer.cli.anonymize import _Batch
 from streamer.cli.exit_codes import FAILED
 from streamer.errors import InputError
+from streamer.pipeline import Cancelled
 from streamer.settings import make_settings
 
 
 class _Runner:
     def __init__(self, error: Exception) -> None:
         self.error = error
+        self.warnings: list[str] = []
+        self.described = 0
+        self.ledger_is_free_from = 0
+
+    def __enter__(self) -> _Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def run(self, *arguments: Any, **keywords: Any) -> NoReturn:
         raise self.error
+
+    def describe(self) -> dict[str, Any]:
+        self.described += 1
+        if self.described < self.ledger_is_free_from:
+            raise LedgerError("the ledger is locked by another process")
+        return {}
 
 
 @pytest.mark.parametrize("kind", [InputError, EngineError, LedgerError])
@@ -33,3 +49,41 @@ def test_an_error_of_one_file_is_an_entry_of_the_report(
     assert batch._run_one(_Runner(kind(f"{task.input_path}: broken")), task) == FAILED  # type: ignore[arg-type]
     assert batch._entries == [{"input": "a.mp4", "status": "failed", "error": "a.mp4: broken"}]
     assert capsys.readouterr().err == f"veilstream: {task.input_path}: broken\n"
+
+
+def test_a_fault_nobody_expected_ends_its_file_alone_and_tells_no_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = Task(tmp_path / "a.mp4", tmp_path / "out.mp4")
+    batch = _Batch(make_settings(), [task], None, None, overwrite=False, resume=False, quiet=True)
+    assert batch._run_one(_Runner(KeyError(0.123)), task) == FAILED  # type: ignore[arg-type]
+    (entry,) = batch._entries
+    assert entry["error"].startswith("a.mp4: failed by a fault of veilstream (KeyError at test_cli_batch.py:")
+    assert "0.123" not in capsys.readouterr().err
+
+
+def test_who_stops_the_batch_stops_all_of_it(tmp_path: Path) -> None:
+    task = Task(tmp_path / "a.mp4", tmp_path / "out.mp4")
+    batch = _Batch(make_settings(), [task], None, None, overwrite=False, resume=False, quiet=True)
+    with pytest.raises(Cancelled):
+        batch._run_one(_Runner(Cancelled()), task)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("free_from", "lines"), [(2, 0), (3, 1)])
+def test_only_the_last_report_must_be_written(
+    free_from: int,
+    lines: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tasks = [Task(tmp_path / f"{name}.mp4", tmp_path / f"{name}-out.mp4") for name in "ab"]
+    report = tmp_path / "report.json"
+    batch = _Batch(make_settings(), tasks, report, None, overwrite=False, resume=False, quiet=True)
+    runner = _Runner(InputError("broken"))
+    runner.ledger_is_free_from = free_from
+    monkeypatch.setattr(batch, "_opened", lambda: runner)
+    assert batch.run() == FAILED
+    assert capsys.readouterr().err.count("no report: the ledger is locked") == lines
+    assert report.exists() == (lines == 0)
+    assert [entry["input"] for entry in batch._entries] == ["a.mp4", "b.mp4"]
