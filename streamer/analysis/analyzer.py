@@ -204,10 +204,10 @@ class Analyzer:
         """True when the detector saw this very picture, without a face, within the time of the look-ahead.
 
         A face that is found at the next look, a cadence's interval away, is then found in time for the look-ahead to
-        cover it on every frame since the last one.
+        cover it on every frame since the last one. The interval may rise before that look.
         """
         settings = self._settings
-        unseen_frames = self._since_success + self._cadence.interval
+        unseen_frames = self._since_success + self._cadence.largest_interval
         if self._relies_on_failure or unseen_frames > min(settings.depth_frames, settings.stale_after_frames):
             return False
         if settings.depth_seconds is not None:

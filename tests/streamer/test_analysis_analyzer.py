@@ -320,6 +320,24 @@ def test_between_looks_at_a_still_room_no_more_frames_pass_than_the_look_ahead_c
     assert all(item.faces for item in ready)
 
 
+def test_a_look_at_a_still_room_is_left_out_only_where_the_cadence_may_rise_after_it(
+    make_frame: MakeFrame,
+) -> None:
+    """Overload makes a look every frame one in six: with five frames that wait, none may be left out before that."""
+    cadence = DetectionCadence(1, largest_interval=6)
+    stage = Stage(
+        lambda index: [found(100, 80)] if index >= 1 else [], picture=still, depth_frames=5, cadence=cadence
+    )
+    ready = []
+    for index in range(12):
+        if index == 4:
+            cadence.measured(detect_seconds=1.0, other_seconds=0.0, frame_seconds=0.04)
+        ready += stage.analyzer.push(make_frame(index, size=SIZE))
+    ready += stage.analyzer.flush()
+    assert cadence.interval == 6
+    assert all(item.faces for item in ready)
+
+
 def test_a_still_room_is_not_taken_for_a_silent_detector(make_frame: MakeFrame) -> None:
     stage = Stage(lambda _: [], picture=still, depth_frames=50, stale_after_frames=6)
     for index in range(20):
