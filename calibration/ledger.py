@@ -210,6 +210,9 @@ class FileLedger(Ledger):
         self._chain.feed(line, str(self.path))
         self._offset += len(data)
         _write_head(self.path, self._chain)
+        if self._chain.sequence == 1:
+            # Else a power cut could take the names of both new files, and with them a draw that was shown.
+            _keep_names_in(self.path.parent)
 
 
 @dataclass(frozen=True)
@@ -373,6 +376,17 @@ def _write_head(path: Path, chain: Chain) -> None:
         temporary.replace(target)
     except OSError as error:
         raise LedgerError(f"cannot write {target}: {error.strerror}") from None
+
+
+def _keep_names_in(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise LedgerError(f"cannot write the folder of the ledger, {folder}: {error.strerror}") from None
 
 
 def _check_head_file(path: Path, chain: Chain, previous_hash: str) -> bool:
