@@ -61,6 +61,7 @@ class GuardedEngine(Engine):
         try:
             result = self._results.get(timeout=self._timeout_seconds)
         except queue.Empty:
+            # Should an answer come yet, it stays in the queue, unread: nobody may take it for that of a later question.
             self._abandoned = True
             message = f"the engine gave no answer within {self._timeout_seconds:g} s and is given up"
             raise EngineError(message) from None
