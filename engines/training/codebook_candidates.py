@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import EngineError
 from engines.training.codebook_faces import FaceExaminer, Portrait, pixel_measures
+from engines.training.codebook_gallery import readings_of
 from engines.training.codebook_pool import Record
 from engines.training.codebook_prospects import Crowd, Prospects
 from engines.training.edits import STEERED, EditSpace, FaceReading, read_face
@@ -158,13 +158,5 @@ def folder_candidates(folder: Path, examiner: FaceExaminer) -> Iterator[tuple[st
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _PICTURES)
     if not paths:
         raise EngineError(f"no pictures ({', '.join(_PICTURES)}) in {folder}")
-    for path in paths:
-        stored = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if stored is None:
-            continue
-        picture = np.ascontiguousarray(stored[..., ::-1], np.uint8)
-        face = examiner.find(picture)
-        if face is None:
-            continue
-        reading = read_face(picture, examiner.mesh_model, box_xyxy_px=face.box_xyxy_px)
+    for path, picture, reading in readings_of(paths, examiner):
         yield path.stem, examiner.examine(picture, reading)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from engines.errors import EngineError
 from engines.training.codebook_faces import FaceExaminer
 from engines.training.codebook_screens import gallery_limit
-from engines.training.edits import read_face
+from engines.training.edits import FaceReading, read_face
 
 Float = NDArray[np.float32]
 
@@ -53,20 +54,26 @@ class Gallery:
             return cls(codes, tuple(str(name) for name in archive["people"]))
 
 
-def encode_gallery(folder: Path, examiner: FaceExaminer) -> Gallery:
-    """Codes of the largest face of every picture below a folder; ``Name_0001.jpg`` belongs to ``Name``."""
-    first: list[Float] = []
-    second: list[Float] = []
-    people: list[str] = []
-    for path in sorted(folder.rglob("*.jpg")):
+def readings_of(
+    paths: Iterable[Path], examiner: FaceExaminer
+) -> Iterator[tuple[Path, NDArray[np.uint8], FaceReading]]:
+    """Pictures (H, W, 3) RGB, each with its largest face; files that cannot be read or show no face are passed over."""
+    for path in paths:
         stored = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if stored is None:
             continue
         picture = np.ascontiguousarray(stored[..., ::-1], np.uint8)
         face = examiner.find(picture)
-        if face is None:
-            continue
-        reading = read_face(picture, examiner.mesh_model, box_xyxy_px=face.box_xyxy_px)
+        if face is not None:
+            yield path, picture, read_face(picture, examiner.mesh_model, box_xyxy_px=face.box_xyxy_px)
+
+
+def encode_gallery(folder: Path, examiner: FaceExaminer) -> Gallery:
+    """Codes of the largest face of every picture below a folder; ``Name_0001.jpg`` belongs to ``Name``."""
+    first: list[Float] = []
+    second: list[Float] = []
+    people: list[str] = []
+    for path, picture, reading in readings_of(sorted(folder.rglob("*.jpg")), examiner):
         code, other = examiner.encode(picture, reading.mesh_xyz_px)
         first.append(code)
         second.append(other)
