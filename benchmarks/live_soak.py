@@ -2,13 +2,15 @@
 
 python -m benchmarks.live --minutes 30 [--out results/]
 
-One camera (640x360, 10 frames a second, two faces) with all kinds of outputs. Every minute the camera's server is
-killed for five seconds; every two and a half minutes the server that is pushed to goes away for ten.
+One camera (640x360, 10 frames a second, two faces) with all kinds of outputs, somebody who watches the page's pictures,
+and a scraper of its metrics. Every minute the camera's server is killed for five seconds; every two and a half minutes
+the server that is pushed to goes away for ten.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import signal
 import subprocess
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +32,10 @@ from benchmarks.processes import machine
 CLIP = Path(__file__).parent.parent / "examples" / "two_people.mp4"
 RATE = 10
 # Engines grow their arenas for each size of picture that overload brings.
-WARM_UP_SECONDS = 600.0
+WARM_UP_SECONDS = 300.0
 SAMPLE_SECONDS = 5.0
+TABLE_SECONDS = 300.0
+VIEWER_STAYS_SECONDS = 45.0
 SOURCE_AWAY = (60.0, 5.0)
 TARGET_AWAY = (150.0, 10.0)
 
@@ -70,6 +75,32 @@ class Target:
                             break
 
 
+class Viewer:
+    """Somebody with the page open, in a thread: comes, watches for a while, goes, and asks for metrics in between."""
+
+    def __init__(self, port: int, camera: str) -> None:
+        self.bytes_seen = 0
+        self.scrapes = 0
+        self._base = f"http://127.0.0.1:{port}"
+        self._camera = camera
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                self._watch()
+                with urllib.request.urlopen(f"{self._base}/metrics", timeout=10) as answer:
+                    self.scrapes += len(answer.read()) > 0
+            time.sleep(SAMPLE_SECONDS)
+
+    def _watch(self) -> None:
+        url = f"{self._base}/api/cameras/{self._camera}/stream.mjpeg"
+        end = time.monotonic() + VIEWER_STAYS_SECONDS
+        with urllib.request.urlopen(url, timeout=10) as stream:
+            while time.monotonic() < end and (part := stream.read1(65536)):
+                self.bytes_seen += len(part)
+
+
 def sample(pid: int) -> dict[str, float]:
     """Resident memory (MiB), threads and descriptors of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -88,7 +119,9 @@ def run(minutes: float, folder: Path) -> dict[str, Any]:
     server, target = RtspServer(folder / "served"), Target()
     server.start()
     config = folder / "cameras.yml"
-    config.write_text(yaml.safe_dump(_config(folder, server.port, target.port)))
+    web_port = free_port()
+    config.write_text(yaml.safe_dump(_config(folder, server.port, target.port, web_port)))
+    viewer = Viewer(web_port, "soak")
     log = (folder / "log.txt").open("w")
     gateway = subprocess.Popen(
         [sys.executable, "-c", "from streamer.cli import main; main()", "stream", "--config", str(config)],
@@ -110,6 +143,8 @@ def run(minutes: float, folder: Path) -> dict[str, Any]:
                 target.go_away(TARGET_AWAY[1])
                 next_target = now + TARGET_AWAY[0]
             samples.append({"at_seconds": round(now - began, 1), **sample(gateway.pid)})
+            if len(samples) % 12 == 0:
+                print(json.dumps(samples[-1]), flush=True)
             time.sleep(SAMPLE_SECONDS)
     finally:
         gateway.send_signal(signal.SIGTERM)
@@ -119,13 +154,16 @@ def run(minutes: float, folder: Path) -> dict[str, Any]:
     return {
         **_summary(samples),
         **_target(target),
+        "preview_bytes": viewer.bytes_seen,
+        "scrapes": viewer.scrapes,
+        "ledger_lines": len((folder / "ledger.jsonl").read_text().splitlines()),
         "exit_code": code,
         "log_lines": len(lines),
         "samples": samples,
     }
 
 
-def _config(folder: Path, source_port: int, target_port: int) -> dict[str, Any]:
+def _config(folder: Path, source_port: int, target_port: int, web_port: int) -> dict[str, Any]:
     outputs = [
         {"kind": "push", "url": f"rtsp://127.0.0.1:{target_port}/live"},
         {"kind": "segments", "folder": str(folder / "rec"), "segment_seconds": 20, "keep_seconds": 60},
@@ -137,12 +175,16 @@ def _config(folder: Path, source_port: int, target_port: int) -> dict[str, Any]:
         "input": f"rtsp://127.0.0.1:{source_port}/camera.mp4?play_count=0",
         "outputs": outputs,
     }
-    return {"cameras": [camera], "ledger": str(folder / "ledger.jsonl")}
+    return {"cameras": [camera], "ledger": str(folder / "ledger.jsonl"), "web": {"port": web_port}}
 
 
 def _summary(samples: list[dict[str, float]]) -> dict[str, Any]:
     """Slope of the memory by least squares after warming up, with its standard error; threads and descriptors."""
     last = samples[-1]["at_seconds"]
+    table = {
+        f"{mark / 60:g} min": round(float(np.mean(_around(samples, mark))), 1)
+        for mark in np.arange(TABLE_SECONDS, last + SAMPLE_SECONDS, TABLE_SECONDS)
+    }
     kept = [item for item in samples if item["at_seconds"] >= min(WARM_UP_SECONDS, last / 2)]
     hours = np.array([item["at_seconds"] for item in kept]) / 3600.0
     memory = np.array([item["rss_mib"] for item in kept])
@@ -150,6 +192,7 @@ def _summary(samples: list[dict[str, float]]) -> dict[str, Any]:
     half = len(kept) // 2
     result: dict[str, Any] = {
         "minutes": round(last / 60, 1),
+        "rss_mib_at": table,
         "rss_mib_first": round(float(memory[:12].mean()), 1),
         "rss_mib_last": round(float(memory[-12:].mean()), 1),
         "rss_mib_largest": round(float(memory.max()), 1),
@@ -162,6 +205,11 @@ def _summary(samples: list[dict[str, float]]) -> dict[str, Any]:
         result[f"{name}_median_second_half"] = int(np.median(values[half:]))
         result[f"{name}_largest"] = max(values)
     return result
+
+
+def _around(samples: list[dict[str, float]], at_seconds: float) -> list[float]:
+    """Memory (MiB) in the half minute before."""
+    return [item["rss_mib"] for item in samples if 0.0 <= at_seconds - item["at_seconds"] < 30.0]
 
 
 def _target(target: Target) -> dict[str, int]:
