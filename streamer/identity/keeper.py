@@ -15,7 +15,7 @@ import numpy as np
 
 from calibration.assign import Assignment, IdentityAssigner
 from calibration.codebook import Codebook, SyntheticPerson
-from calibration.errors import BudgetExhausted, CalibrationError, CodebookExhausted
+from calibration.errors import BudgetExhausted, CalibrationError, CodebookExhausted, LedgerError
 from engines.face.template import RECOGNITION_POINTS_PX, similarity_from_points
 from engines.identity import IdentityEncoder
 from streamer.frame import Float32Array, Frame, TrackedFace
@@ -25,6 +25,8 @@ CROPS_PER_TRACK = 3
 # Crops kept until the draw; a track is drawn for once its first frames are through the look-ahead.
 FRAMES_PER_TRACK = 12
 CROP_SIDE_PX = 112
+# A ledger that fails is not asked again within this time of the video: one that is locked lets each question wait.
+LEDGER_REST_SECONDS = 1.0
 
 
 class IdentityRefusal(Exception):
@@ -79,6 +81,7 @@ class IdentityKeeper:
         self._candidates: dict[int, _Candidates] = {}
         self._people: dict[int, SyntheticPerson] = {}
         self._refusals: dict[int, str] = {}
+        self._ledger_failed_seconds: float | None = None
         # `observe` is called by the analysis thread, everything else by the one that renders.
         self._mutex = threading.Lock()
         self.assignments: dict[int, Assignment] = {}
@@ -112,7 +115,8 @@ class IdentityKeeper:
             points_xy_px: (5, 2) display px, used when no better crop was seen before.
 
         Raises:
-            IdentityRefusal: budget spent or codebook exhausted; the answer stays the same for the whole track.
+            IdentityRefusal: budget spent or codebook exhausted; the answer stays the same for the whole track. Or the
+                ledger failed for whatever track less than `LEDGER_REST_SECONDS` before this frame.
             EngineError: the encoder failed; nothing was drawn, and a later call tries again.
             CalibrationError: the ledger cannot be written; nothing was drawn.
         """
@@ -120,14 +124,24 @@ class IdentityKeeper:
             return self._people[track_id]
         if track_id in self._refusals:
             raise IdentityRefusal(self._refusals[track_id])
+        if self._ledger_rests(frame.pts_seconds):
+            raise IdentityRefusal("ledger_failed")
         code_unit = self._encode(track_id, frame, points_xy_px)
         try:
             self._people[track_id] = self._draw(track_id, code_unit)
+        except LedgerError:
+            self._ledger_failed_seconds = frame.pts_seconds
+            raise
         finally:
             del code_unit
             # After the track is settled, so that `observe` cannot leave a crop behind.
             self._forget(track_id)
         return self._people[track_id]
+
+    def _ledger_rests(self, seconds: float) -> bool:
+        failed = self._ledger_failed_seconds
+        # Below 0 where time stamps step back.
+        return failed is not None and 0.0 <= seconds - failed < LEDGER_REST_SECONDS
 
     def _draw(self, track_id: int, code_unit: Float32Array | None) -> SyntheticPerson:
         try:

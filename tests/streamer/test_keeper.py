@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from calibration.assign import Assignment
-from calibration.errors import BudgetExhausted
+from calibration.errors import BudgetExhausted, LedgerError
 from streamer.frame import FaceSource, Frame, StreamGeometry, TrackedFace
 from streamer.identity import IdentityKeeper
 from streamer.identity.keeper import CROPS_PER_TRACK, FRAMES_PER_TRACK, IdentityRefusal
@@ -68,7 +68,7 @@ def make_keeper() -> MakeKeeper:
 
 
 def _frame(index: int) -> Frame:
-    pixels = np.full((96, 96, 3), 10 * index, np.uint8)
+    pixels = np.full((96, 96, 3), 10 * index % 256, np.uint8)
     video = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
     return Frame(index, index, Fraction(1, 25), video, StreamGeometry(96, 96))
 
@@ -125,3 +125,16 @@ def test_points_that_fall_together_do_not_stop_the_stream(make_keeper: MakeKeepe
     keeper.observe(_frame(0), [_face()])
     keeper.person_for(1, _frame(0), POINTS)
     assert len(encoder.batches[0]) == 1
+
+
+def test_a_ledger_that_fails_is_asked_once_a_second_for_all_tracks(make_keeper: MakeKeeper) -> None:
+    """Each question may wait for its lock for ten seconds."""
+    keeper, assigner, encoder = make_keeper(LedgerError("locked"))
+    for index in range(50):
+        for track_id in (1, 2):
+            with pytest.raises(LedgerError if (index, track_id) in ((0, 1), (25, 1)) else IdentityRefusal):
+                keeper.person_for(track_id, _frame(index), POINTS)
+    assert len(assigner.codes) == len(encoder.batches) == 2
+    assigner.refusal = None
+    assert keeper.person_for(2, _frame(50), POINTS) == "person 7"  # type: ignore[comparison-overlap]
+    assert keeper.person_for(1, _frame(50), POINTS) == "person 7"  # type: ignore[comparison-overlap]
