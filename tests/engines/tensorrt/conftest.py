@@ -76,6 +76,7 @@ def standin(
     """
     pytest.importorskip("polygraphy", reason="the tensorrt backend is built with polygraphy (extra `test`)")
     standin_cuda: Any = load_module("standin_cuda")
+    load_module("standin_tensorrt_parts")
     standin_tensorrt: Any = load_module("standin_tensorrt")
     machine = standin_cuda.Machine()
     cuda = standin_cuda.driver_module(machine)
