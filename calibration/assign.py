@@ -56,7 +56,7 @@ class Assignment:
 
     stream: str
     track_id: int
-    index: int
+    index: int = field(repr=False)
     epsilon: Fraction | None
     delta: float
     mechanism: str

@@ -12,7 +12,7 @@ Procrustes), undoes it for everybody under that key. Use one key per purpose and
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import numpy as np
 
@@ -45,6 +45,9 @@ class KeyedRotation:
 
     def __repr__(self) -> str:
         return f"KeyedRotation({self.dimension} dimensions, hidden)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a keyed rotation is a secret and is not pickled")
 
     def hide(self, code_unit: Float64Array) -> Float64Array:
         """R_k z, (d,) float64 unit vector. Raises CodeError for another shape or a code without direction."""

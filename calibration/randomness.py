@@ -13,7 +13,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,9 @@ class HmacDrbg:
 
     def __repr__(self) -> str:
         return "HmacDrbg(<hidden state>)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a keyed generator is a secret and is not pickled")
 
     def _update(self, data: bytes) -> None:
         for marker in (b"\x00", b"\x01"):

@@ -187,6 +187,7 @@ def test_opening_opens_the_commitment_and_stays_out_of_sight(codebook: Codebook)
     assert "index" not in line
     assert made.opening.hex() not in repr(made)
     assert str(made.opening) not in repr(made)
+    assert "index" not in repr(made)
 
 
 def test_embedding_is_not_kept(codebook: Codebook) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,8 @@ def test_claims_nothing() -> None:
     rotation = KeyedRotation(KEY, 8, "door")
     assert rotation.epsilon is None
     assert "hidden" in repr(rotation)
+    with pytest.raises(TypeError, match="secret"):
+        pickle.dumps(rotation)
     with pytest.raises(CodeError):
         rotation.hide(np.ones(9))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -99,6 +100,8 @@ def test_short_keys_and_credentials_are_refused() -> None:
 
 def test_state_is_not_shown() -> None:
     assert repr(HmacDrbg(KEY)) == "HmacDrbg(<hidden state>)"
+    with pytest.raises(TypeError, match="secret"):
+        pickle.dumps(KeyedRandom.for_draw(KEY, LABEL))
 
 
 def test_long_requests_are_split() -> None:
