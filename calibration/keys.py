@@ -12,6 +12,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from calibration.durable import sync_folder
 from calibration.errors import KeyFileError
 
 MIN_KEY_BYTES = 32
@@ -78,7 +79,7 @@ def rotate_key_file(path: Path | str) -> tuple[str, Path]:
     try:
         os.link(path, kept)
         fresh.replace(path)
-        _sync_folder(path)
+        sync_folder(path.parent)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise KeyFileError(f"cannot rotate the key file {path}: {error.strerror}") from None
@@ -101,17 +102,9 @@ def _write_new(path: Path, key: bytes) -> None:
         os.fchmod(descriptor, 0o600)
         os.write(descriptor, key)
         os.fsync(descriptor)
-        _sync_folder(path)
+        sync_folder(path.parent)
     except OSError as error:
         path.unlink(missing_ok=True)
         raise KeyFileError(f"cannot write the key file {path}: {error.strerror}") from None
     finally:
         os.close(descriptor)
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
