@@ -17,23 +17,30 @@ import fcntl
 import hashlib
 import os
 import threading
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from calibration.cost import Budget, Cost
 from calibration.errors import BudgetExhausted, LedgerError
+from calibration.ledger_file import (
+    LOCK_TIMEOUT_SECONDS,
+    check_head_file,
+    keep_names_in,
+    lines_from,
+    lock,
+    opened,
+    settled_bytes,
+    write_head,
+)
 from calibration.ledger_lines import GENESIS, Chain, DrawRecord, StoredDraw, parse_line
 from calibration.randomness import DrawLabel
 
 NO_BUDGET = Budget()
-
-_LOCK_TIMEOUT_SECONDS = 10.0
-_LOCK_POLL_SECONDS = 0.005
 
 
 @dataclass
@@ -128,14 +135,18 @@ class MemoryLedger(Ledger):
 class FileLedger(Ledger):
     """A ledger file that any number of processes and threads of one machine may share.
 
-    The file is opened anew for each reservation: an open file that crosses a fork would share its lock.
+    The file is opened anew for each reservation: an open file that crosses a fork would share its lock. In memory are
+    the sums by scope and the head; lines are read from the file, one at a time, and not kept.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._mutex = threading.Lock()
+        self._mutex = _TimedLock(self.path)
         self._forget()
-        with self._mutex, self._locked() as descriptor:
+        with self._mutex, opened(self.path, os.O_RDWR | os.O_CREAT) as descriptor:
+            self._inode = os.fstat(descriptor).st_ino
+            self._take_whole(lines_from(descriptor, 0, self.path, settled_bytes(descriptor, self.path)))
+            lock(descriptor, fcntl.LOCK_EX, self.path)
             self._catch_up(descriptor)
 
     def _forget(self) -> None:
@@ -171,8 +182,8 @@ class FileLedger(Ledger):
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        with _opened(self.path, os.O_RDWR | os.O_CREAT) as descriptor:
-            _lock(descriptor, fcntl.LOCK_EX, self.path)
+        with opened(self.path, os.O_RDWR | os.O_CREAT) as descriptor:
+            lock(descriptor, fcntl.LOCK_EX, self.path)
             yield descriptor
 
     def _catch_up(self, descriptor: int) -> None:
@@ -182,22 +193,25 @@ class FileLedger(Ledger):
             # Replaced or cut: read it again from the start; the head file tells whether lines are gone.
             self._forget()
             self._inode = status.st_ino
-        lines, tail = _split(_read_from(descriptor, self._offset, self.path))
-        previous_hash = self._chain.head
-        for line in lines:
-            previous_hash = self._chain.head
-            self._chain.feed(line, str(self.path))
-            self._offset += len(line) + 1
-        if _check_head_file(self.path, self._chain, previous_hash):
-            _write_head(self.path, self._chain)
+        tail = self._take_whole(lines_from(descriptor, self._offset, self.path))
+        if check_head_file(self.path, self._chain):
+            write_head(self.path, self._chain)
         if tail:
             # The head agrees with the last whole line: this one was cut off while being written, before its
             # reservation returned, so its draw was never used.
             os.ftruncate(descriptor, self._offset)
 
+    def _take_whole(self, lines: Iterable[bytes]) -> bool:
+        """Feed the chain. True when the last line was cut off, and left out."""
+        for line in lines:
+            if not line.endswith(b"\n"):
+                return True
+            self._chain.feed(line[:-1], str(self.path))
+            self._offset += len(line)
+        return False
+
     def _append(self, descriptor: int, record: DrawRecord) -> None:
-        line = self._chain.next_line(record)
-        data = line + b"\n"
+        data = self._chain.next_line(record) + b"\n"
         try:
             written = os.pwrite(descriptor, data, self._offset)
             if written != len(data):
@@ -207,12 +221,43 @@ class FileLedger(Ledger):
             with suppress(OSError):
                 os.ftruncate(descriptor, self._offset)
             raise LedgerError(f"cannot write the ledger {self.path}: {error.strerror}") from None
-        self._chain.feed(line, str(self.path))
-        self._offset += len(data)
-        _write_head(self.path, self._chain)
+        self._take_whole([data])
+        write_head(self.path, self._chain)
         if self._chain.sequence == 1:
             # Else a power cut could take the names of both new files, and with them a draw that was shown.
-            _keep_names_in(self.path.parent)
+            keep_names_in(self.path.parent)
+
+
+class _TimedLock:
+    """A lock for the threads of this process that is waited for no longer than the one for other processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=LOCK_TIMEOUT_SECONDS):
+            raise LedgerError(f"the ledger {self._path} is in use by another thread")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+_open_ledgers: WeakValueDictionary[Path, FileLedger] = WeakValueDictionary()
+_opening = threading.Lock()
+
+
+def open_ledger(path: Path | str) -> FileLedger:
+    """The ledger of a file, one object for all who ask for it: a long one is read once, however many cameras it has.
+
+    Raises LedgerError.
+    """
+    place = Path(path).resolve()
+    with _opening:
+        ledger = _open_ledgers.get(place)
+        if ledger is None:
+            ledger = _open_ledgers[place] = FileLedger(path)
+        return ledger
 
 
 @dataclass(frozen=True)
@@ -257,17 +302,25 @@ def verify_ledger(path: Path | str, *, noted_head: str | None = None) -> LedgerS
     """
     path = Path(path)
     chain = Chain()
-    previous_hash = GENESIS
-    heads = {GENESIS}
-    with _opened(path, os.O_RDONLY) as descriptor:
-        _lock(descriptor, fcntl.LOCK_SH, path)
-        lines, tail = _split(_read_from(descriptor, 0, path))
+    offset = 0
+    noted = noted_head in (None, GENESIS)
+
+    def take(lines: Iterable[bytes]) -> bool:
+        nonlocal offset, noted
         for line in lines:
-            previous_hash = chain.head
-            chain.feed(line, str(path))
-            heads.add(chain.head)
-        behind = _check_head_file(path, chain, previous_hash)
-    if noted_head is not None and noted_head not in heads:
+            if not line.endswith(b"\n"):
+                return True
+            chain.feed(line[:-1], str(path))
+            offset += len(line)
+            noted = noted or chain.head == noted_head
+        return False
+
+    with opened(path, os.O_RDONLY) as descriptor:
+        take(lines_from(descriptor, 0, path, settled_bytes(descriptor, path)))
+        lock(descriptor, fcntl.LOCK_SH, path)
+        tail = take(lines_from(descriptor, offset, path))
+        behind = check_head_file(path, chain)
+    if not noted:
         raise LedgerError(f"the ledger {path} does not contain the noted head {noted_head}")
     note = None
     if tail:
@@ -314,94 +367,3 @@ def _matching(lines: Iterator[bytes] | list[bytes], label: DrawLabel) -> list[St
     needle = f'"track":{label.track_id}'.encode()
     stored = (parse_line(line) for line in lines if needle in line)
     return [draw for draw in stored if draw.record.label == label]
-
-
-def _split(data: bytes) -> tuple[list[bytes], bytes]:
-    """Whole lines without their ends, and what follows the last line end."""
-    *lines, tail = data.split(b"\n")
-    return lines, tail
-
-
-@contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    try:
-        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise LedgerError(f"cannot open the ledger {path}: {error.strerror}") from None
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)  # which also gives up its lock
-
-
-def _lock(descriptor: int, kind: int, path: Path) -> None:
-    deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise LedgerError(f"the ledger {path} is locked by another process") from None
-            time.sleep(_LOCK_POLL_SECONDS)
-        except OSError as error:
-            raise LedgerError(f"cannot lock the ledger {path}: {error.strerror}") from None
-
-
-def _read_from(descriptor: int, offset: int, path: Path) -> bytes:
-    parts = []
-    try:
-        while part := os.pread(descriptor, 1 << 20, offset):
-            parts.append(part)
-            offset += len(part)
-    except OSError as error:
-        raise LedgerError(f"cannot read the ledger {path}: {error.strerror}") from None
-    return b"".join(parts)
-
-
-def _head_path(path: Path) -> Path:
-    return path.with_name(path.name + ".head")
-
-
-def _write_head(path: Path, chain: Chain) -> None:
-    target = _head_path(path)
-    temporary = target.with_name(target.name + ".new")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, f"{chain.sequence} {chain.head}\n".encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(target)
-    except OSError as error:
-        raise LedgerError(f"cannot write {target}: {error.strerror}") from None
-
-
-def _keep_names_in(folder: Path) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise LedgerError(f"cannot write the folder of the ledger, {folder}: {error.strerror}") from None
-
-
-def _check_head_file(path: Path, chain: Chain, previous_hash: str) -> bool:
-    """True when the head file is one line behind (its writer was stopped); raises when it disagrees."""
-    try:
-        words = _head_path(path).read_text("ascii").split()
-        sequence, head = int(words[0]), words[1]
-    except FileNotFoundError:
-        sequence, head = 0, GENESIS
-    except (OSError, ValueError, IndexError):
-        raise LedgerError(f"{_head_path(path)} is not readable as a ledger head") from None
-    if (sequence, head) == (chain.sequence, chain.head):
-        return False
-    if (sequence, head) == (chain.sequence - 1, previous_hash):
-        return True
-    if sequence > chain.sequence:
-        raise LedgerError(f"the ledger {path} ends after line {chain.sequence} of {sequence}: lines are gone")
-    raise LedgerError(f"the ledger {path} does not agree with its head file at line {sequence}")

@@ -6,6 +6,8 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from calibration.cost import Cost, exact
@@ -61,10 +63,17 @@ class StoredDraw:
 
 @dataclass
 class Chain:
-    """The state after some lines: enough to check or write the next one and to answer for the budget."""
+    """The state after some lines: enough to check or write the next one and to answer for the budget.
+
+    Attributes:
+        sequence: number of the last line.
+        head, previous: hashes of the last line and of the one before it.
+        draws, hidden, keyed: counts by scope; nothing is kept of a line.
+    """
 
     sequence: int = 0
     head: str = GENESIS
+    previous: str = GENESIS
     draws: dict[str, int] = field(default_factory=dict)
     hidden: dict[str, int] = field(default_factory=dict)
     keyed: dict[str, int] = field(default_factory=dict)
@@ -114,7 +123,7 @@ class Chain:
         if draw.previous != self.head:
             raise LedgerError(f"{where}, line {number}: it does not follow the line before it")
         scope = draw.record.scope
-        self.sequence, self.head = number, draw.hash
+        self.sequence, self.head, self.previous = number, draw.hash, draw.previous
         self.draws[scope] = self.draws.get(scope, 0) + 1
         self._spent[scope] = self.spent(scope) + draw.record.cost
         if draw.record.label.epsilon is None:
@@ -188,15 +197,16 @@ def _check_numbers(record: DrawRecord) -> None:
         raise LedgerError(f"`uniform` has epsilon 0, the line states {label.epsilon}")
     if (0.0 < record.delta < 1.0) != (label.mechanism == GaussianMechanism.name):
         raise LedgerError(f"its delta {record.delta} is none of `{label.mechanism}`")
-    if record.parameters != _expected_parameters(record):
+    if record.parameters != _expected_parameters(label.mechanism, label.epsilon, record.available):
         raise LedgerError(f"its A, B and m are not those of `{label.mechanism}` at its epsilon and K")
 
 
-def _expected_parameters(record: DrawRecord) -> DrawParameters | None:
-    if record.label.mechanism == UniformMechanism.name:
-        return UniformMechanism().parameters(record.available)
-    if record.label.mechanism == CodebookMechanism.name and record.label.epsilon is not None:
-        return CodebookMechanism(record.label.epsilon).parameters(record.available)
+@lru_cache(maxsize=1024)
+def _expected_parameters(mechanism: str, epsilon: Fraction | None, available: int) -> DrawParameters | None:
+    if mechanism == UniformMechanism.name:
+        return UniformMechanism().parameters(available)
+    if mechanism == CodebookMechanism.name and epsilon is not None:
+        return CodebookMechanism(epsilon).parameters(available)
     return None
 
 

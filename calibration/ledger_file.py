@@ -1,0 +1,124 @@
+"""The ledger's file and the one beside it that holds its head: opening, locking, reading by blocks, syncing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from calibration.errors import LedgerError
+from calibration.ledger_lines import GENESIS, Chain
+
+LOCK_TIMEOUT_SECONDS = 10.0
+_LOCK_POLL_SECONDS = 0.005
+_BLOCK_BYTES = 1 << 20
+
+
+@contextmanager
+def opened(path: Path, flags: int) -> Iterator[int]:
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LedgerError(f"cannot open the ledger {path}: {error.strerror}") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)  # which also gives up its lock
+
+
+def lock(descriptor: int, kind: int, path: Path) -> None:
+    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise LedgerError(f"the ledger {path} is locked by another process") from None
+            time.sleep(_LOCK_POLL_SECONDS)
+        except OSError as error:
+            raise LedgerError(f"cannot lock the ledger {path}: {error.strerror}") from None
+
+
+def settled_bytes(descriptor: int, path: Path) -> int:
+    """Size of the file while nobody writes. What lies within it stays, so it can be read without holding up writers:
+    years of lines take longer than these wait for the lock."""
+    lock(descriptor, fcntl.LOCK_SH, path)
+    size = os.fstat(descriptor).st_size
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return size
+
+
+def lines_from(descriptor: int, offset: int, path: Path, end: int | None = None) -> Iterator[bytes]:
+    """Lines with their ends; the last one without where it was cut off. A block of the file is in memory at a time.
+
+    Args:
+        end: nothing from this byte on is read.
+    """
+    rest = b""
+    while block := _read_block(descriptor, offset, end, path):
+        offset += len(block)
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            yield line + b"\n"
+    if rest:
+        yield rest
+
+
+def _read_block(descriptor: int, offset: int, end: int | None, path: Path) -> bytes:
+    size = _BLOCK_BYTES if end is None else min(_BLOCK_BYTES, max(0, end - offset))
+    try:
+        return os.pread(descriptor, size, offset)
+    except OSError as error:
+        raise LedgerError(f"cannot read the ledger {path}: {error.strerror}") from None
+
+
+def _head_path(path: Path) -> Path:
+    return path.with_name(path.name + ".head")
+
+
+def write_head(path: Path, chain: Chain) -> None:
+    target = _head_path(path)
+    temporary = target.with_name(target.name + ".new")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, f"{chain.sequence} {chain.head}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(target)
+    except OSError as error:
+        raise LedgerError(f"cannot write {target}: {error.strerror}") from None
+
+
+def keep_names_in(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise LedgerError(f"cannot write the folder of the ledger, {folder}: {error.strerror}") from None
+
+
+def check_head_file(path: Path, chain: Chain) -> bool:
+    """True when the head file is one line behind (its writer was stopped); raises when it disagrees."""
+    try:
+        words = _head_path(path).read_text("ascii").split()
+        sequence, head = int(words[0]), words[1]
+    except FileNotFoundError:
+        sequence, head = 0, GENESIS
+    except (OSError, ValueError, IndexError):
+        raise LedgerError(f"{_head_path(path)} is not readable as a ledger head") from None
+    if (sequence, head) == (chain.sequence, chain.head):
+        return False
+    if (sequence, head) == (chain.sequence - 1, chain.previous):
+        return True
+    if sequence > chain.sequence:
+        raise LedgerError(f"the ledger {path} ends after line {chain.sequence} of {sequence}: lines are gone")
+    raise LedgerError(f"the ledger {path} does not agree with its head file at line {sequence}")
