@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from calibration.durable import sync_folder
 from calibration.errors import LedgerError
 from calibration.ledger_lines import GENESIS, Chain
 
@@ -97,11 +98,7 @@ def write_head(path: Path, chain: Chain) -> None:
 
 def keep_names_in(folder: Path) -> None:
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder)
     except OSError as error:
         raise LedgerError(f"cannot write the folder of the ledger, {folder}: {error.strerror}") from None
 
