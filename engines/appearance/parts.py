@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial.distance import cdist
 
-from engines.appearance.picture import PICTURE_PX
+from engines.appearance.picture import PICTURE_PX, finer_px
 from engines.face.topology import (
     BROW_LEFT,
     BROW_RIGHT,
@@ -98,11 +98,6 @@ def compose(base: Face, donors: Mapping[str, Face]) -> Face:
     return Face(rounded, points)
 
 
-def finer_px(points_px: Float64 | Float, fineness: int) -> Float64:
-    """Places of the picture at 256 px in one ``fineness`` times as fine; pixel centres are whole numbers in both."""
-    return np.asarray(points_px * fineness + (fineness - 1) / 2, np.float64)
-
-
 def _placed(points: Float64, onto: Float64) -> Float64:
     similarity = _similarity(points, onto)
     return np.asarray(points @ similarity[:, :2].T + similarity[:, 2], np.float64)
@@ -146,7 +141,7 @@ def _bent(face: Face, points: Float64, similarity: Float64) -> Float:
     field = cv2.remap(
         coarse.astype(np.float32), at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    field = finer_px(np.asarray(field, np.float32), fineness).astype(np.float32)
+    field = finer_px(np.asarray(field, np.float32), fineness)
     bent = cv2.remap(
         face.picture_rgb_u8, field[..., 0], field[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,12 @@ Picture = NDArray[np.uint8]
 
 # Side of the codebook's pictures; landmarks of synthetic people are in px of it, however fine their picture is.
 PICTURE_PX = 256
+_Places = TypeVar("_Places", NDArray[np.float32], NDArray[np.float64])
+
+
+def finer_px(places_px: _Places, fineness: int) -> _Places:
+    """Places of the picture at 256 px in one ``fineness`` times as fine; pixel centres are whole numbers in both."""
+    return np.asarray(places_px * fineness + (fineness - 1) / 2, places_px.dtype)
 
 
 def align(picture_rgb_u8: Picture, mesh_xyz_px: Float) -> Picture:

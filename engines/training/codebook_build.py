@@ -1,7 +1,8 @@
 """`codebook`: builds the codebook of synthetic people, from the teacher or from a folder of licensed pictures.
 
 The steps are subcommands: `candidates` or `pictures` fill a pool of examined portraits, `gallery` encodes real people
-to be kept away from, `build` screens, balances and writes the file, with its contact sheets and its figures.
+to be kept away from, `build` screens, balances and writes the file, with its contact sheets and its figures, `styles`
+writes beside it how its people can be rendered larger.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from engines.errors import EngineError
 from engines.training import codebook_screens as screens
+from engines.training import codebook_styles
 from engines.training.codebook_candidates import folder_candidates, promising_styles, teacher_candidates
 from engines.training.codebook_compose import Parents, composed_candidates, parents_of
 from engines.training.codebook_faces import FaceExaminer, Portrait
@@ -88,6 +90,9 @@ def register(subparsers: Any) -> None:
     gallery.add_argument("--pictures", type=Path, required=True)
     gallery.add_argument("--out", type=Path, required=True)
     second(gallery)
+    codebook_styles.add_arguments(
+        step("styles", codebook_styles.run, "find out how the people of a codebook were made")
+    )
     build = step("build", _run_build, "screen, balance and write the codebook")
     build.add_argument("--pool", type=Path, required=True)
     selecting(build)

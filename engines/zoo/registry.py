@@ -29,7 +29,9 @@ REGISTRY_FILE = ZOO_DIRECTORY / "models.json"
 # The INT8 version of the model NAME is registered as NAME-int8.
 INT8_SUFFIX = "-int8"
 
-Role = Literal["detector", "landmarks", "iris", "identity", "decoder", "codebook", "teacher", "attacker"]
+Role = Literal[
+    "detector", "landmarks", "iris", "identity", "decoder", "codebook", "styles", "teacher", "attacker"
+]
 SourceKind = Literal["wheel", "sdist", "npm", "training", "calibration"]
 
 
