@@ -22,7 +22,7 @@ from streamer.pipeline import Pipeline, ProgressCallback, StageSeconds
 from streamer.planes import analysis_picture
 from streamer.render.compositor import Compositor
 from streamer.report import REPORT_FORMAT, JobRecorder, sha256_of_file
-from streamer.settings import EPSILON_OPTIONS, AnonymizeSettings, Mode
+from streamer.settings import EPSILON_OPTIONS, AnonymizeSettings, DecoderTier, Mode
 from streamer.sink import SYNTHETIC_MARK, open_sink
 from streamer.source import IMAGE_SUFFIXES, VideoSource, open_source
 from streamer.toolkit import Toolkit
@@ -127,7 +127,12 @@ class JobRunner:
             "format": REPORT_FORMAT,
             "tool": f"veilstream {importlib.metadata.version('veilstream')}",
             "settings": self._settings.model_dump(
-                mode="json", exclude={"privacy": self._unreported(), "decoder": True}
+                mode="json",
+                exclude={
+                    "privacy": self._unreported(),
+                    "decoder": not isinstance(self._settings.decoder, DecoderTier),
+                    "teacher": True,
+                },
             ),
             **self._toolkit.describe(),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -184,10 +185,25 @@ class Precision(str, Enum):
     INT8 = "int8"
 
 
+class DecoderTier(str, Enum):
+    """How finely synthetic people are drawn."""
+
+    REALTIME = "realtime"
+    QUALITY = "quality"
+
+
+# A tier by its name; whatever else is given is a file.
+Decoder = Annotated[DecoderTier | Path, Field(union_mode="left_to_right")]
+
+
 class AnonymizeSettings(BaseModel):
     """Everything that decides what an anonymized file looks like.
 
     Attributes:
+        decoder: `realtime` draws from the codebook's pictures of 256 px; `quality` draws large faces from pictures of
+            512 px, which the teacher generator (non-commercial lineage, fetched by the user) renders in a thread;
+            or another face decoder as an ONNX file.
+        teacher: with `quality`, the folder of the teacher's files in place of the fetched ones.
         hardware_decoding: decode in hardware where that works; in software, with a notice, where not.
         engine: inference backend; `auto` takes the fastest that can be used here.
         require_gpu: fail rather than compute on the CPU.
@@ -204,12 +220,26 @@ class AnonymizeSettings(BaseModel):
     analysis: AnalysisSettings = AnalysisSettings()
     encode: EncodeSettings = EncodeSettings()
     hardware_decoding: HardwareDecoding = HardwareDecoding.NONE
-    decoder: Path | None = None
+    decoder: Decoder = DecoderTier.REALTIME
+    teacher: Path | None = None
     engine: str = "auto"
     require_gpu: bool = False
     precision: Precision = Precision.AUTO
     engine_timeout_seconds: float = Field(default=30.0, gt=0.0)
     threads: int = Field(default=1, ge=0, le=64)
+
+    @field_validator("decoder", mode="before")
+    @classmethod
+    def _no_file_is_realtime(cls, value: object) -> object:
+        return DecoderTier.REALTIME if value is None else value
+
+    @model_validator(mode="after")
+    def _teacher_renders_for_quality(self) -> AnonymizeSettings:
+        if self.teacher is not None and self.decoder is not DecoderTier.QUALITY:
+            raise ValueError(
+                "teacher is used by decoder quality alone: take it out, or set decoder to quality"
+            )
+        return self
 
     @field_validator("engine")
     @classmethod

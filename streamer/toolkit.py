@@ -21,6 +21,7 @@ from calibration.hide import KeyedRotation
 from calibration.keys import load_key
 from calibration.ledger import Ledger, MemoryLedger, open_ledger
 from calibration.mechanisms import Mechanism, create_mechanism
+from engines.appearance.teacher import teacher_info
 from engines.backends import EngineOptions, choose_backend
 from engines.backends.tensorrt import Profiles
 from engines.contract import Engine, EngineInfo
@@ -38,11 +39,14 @@ from streamer.engine_pool import EnginePool
 from streamer.errors import SettingsError
 from streamer.frame import UInt8Array
 from streamer.identity import IdentityKeeper
+from streamer.identity.appearances import Appearances
+from streamer.identity.finer import open_appearances
 from streamer.render.lids import EyeReader
 from streamer.render.renderer import SyntheticRenderer
 from streamer.settings import (
     AnalysisSettings,
     AnonymizeSettings,
+    DecoderTier,
     DetectorName,
     Mode,
     Precision,
@@ -55,6 +59,9 @@ SECOND_LOOK_THRESHOLD = 0.3
 # Tiles are cut from a picture this many times larger than the one shown as a whole.
 TILED_PICTURE_SCALE = 3
 NOTHING_QUANTISED = "no INT8 model is there, all compute in float; run: veilstream calibrate int8"
+NON_COMMERCIAL = (
+    "people are rendered by a generator of StyleGAN2-FFHQ lineage: treat the result as non-commercial"
+)
 INEXACT_INT8 = "this CPU has no VNNI instructions: INT8 sums saturate and results suffer; better take float"
 
 
@@ -68,10 +75,11 @@ class SyntheticTools:
     encoder: IdentityEncoder | None
     codebook: Codebook
     mechanism: Mechanism | KeyedRotation
+    appearances: Appearances | None = None
 
     def renderer(self, keeper: IdentityKeeper) -> SyntheticRenderer:
         """A renderer with tracks of its own."""
-        return SyntheticRenderer(self.mesh, self.lids, self.decoder, keeper)
+        return SyntheticRenderer(self.mesh, self.lids, self.decoder, keeper, self.appearances)
 
 
 class Toolkit:
@@ -224,11 +232,25 @@ class Toolkit:
         return SyntheticTools(
             FaceMesh(self._mesh_engine),
             EyeReader(IrisLandmarks(self._open("iris", "lids"))),
-            FaceDecoder(self._open(DECODER_MODEL, "decoder", self.settings.decoder)),
+            FaceDecoder(self._open(DECODER_MODEL, "decoder", self._decoder_file())),
             encoder,
             codebook,
             mechanism,
+            self._open_appearances(codebook, privacy.codebook),
         )
+
+    def _decoder_file(self) -> Path | None:
+        """None for the decoder that ships, which both tiers have."""
+        decoder = self.settings.decoder
+        return None if isinstance(decoder, DecoderTier) else decoder
+
+    def _open_appearances(self, codebook: Codebook, path: Path | None) -> Appearances | None:
+        if self.settings.decoder is not DecoderTier.QUALITY:
+            return None
+        appearances = open_appearances(codebook, path, self.settings.teacher)
+        self._note("teacher-synthesis", "teacher", teacher_info())
+        self.warnings.append(NON_COMMERCIAL)
+        return appearances
 
     def _open_mechanism(self, privacy: PrivacySettings, dimension: int) -> Mechanism | KeyedRotation:
         if privacy.mode is Mode.HIDE:

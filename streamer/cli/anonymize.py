@@ -23,6 +23,7 @@ from streamer.redact import without_folders
 from streamer.report import write_json, write_text
 from streamer.settings import (
     AnonymizeSettings,
+    DecoderTier,
     DetectorName,
     HardwareDecoding,
     HardwareEncoding,
@@ -137,7 +138,19 @@ def anonymize(
     crf: Annotated[float | None, typer.Option(help="Constant quality.", rich_help_panel="Picture")] = None,
     preset: Annotated[str | None, typer.Option(help="Encoder preset.", rich_help_panel="Picture")] = None,
     decoder: Annotated[
-        Path | None, typer.Option(help="Another face decoder (ONNX).", rich_help_panel="Engines")
+        str,
+        typer.Option(
+            help="realtime; quality: large faces from pictures of 512 px, rendered by a fetched generator of "
+            "non-commercial lineage; or another face decoder (ONNX).",
+            rich_help_panel="Engines",
+        ),
+    ] = DecoderTier.REALTIME.value,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the generator's files for --decoder quality.  [default: the fetched ones]",
+            rich_help_panel="Engines",
+        ),
     ] = None,
     engine: Annotated[
         str,
@@ -195,6 +208,7 @@ def anonymize(
         encode={"codec": codec, "crf": crf, "preset": preset, "hardware": hwenc},
         hardware_decoding=hwdec,
         decoder=decoder,
+        teacher=teacher,
         engine=engine,
         require_gpu=require_gpu,
         precision=precision,

@@ -25,6 +25,8 @@ from streamer.live.urls import PUSH_SCHEMES, SourceUrl
 from streamer.settings import (
     AnalysisSettings,
     AnonymizeSettings,
+    Decoder,
+    DecoderTier,
     DetectorName,
     EncodeSettings,
     HardwareEncoding,
@@ -234,7 +236,7 @@ class GatewaySettings(_Settings):
     Attributes:
         web: None serves nothing.
         ledger: file that takes one line per draw of every camera that names none of its own.
-        engine, require_gpu, precision, engine_timeout_seconds, threads, decoder: see `AnonymizeSettings`.
+        engine, require_gpu, precision, engine_timeout_seconds, threads, decoder, teacher: see `AnonymizeSettings`.
         log_format: of standard error.
     """
 
@@ -247,7 +249,8 @@ class GatewaySettings(_Settings):
     precision: Precision = Precision.AUTO
     engine_timeout_seconds: float = Field(default=30.0, gt=0.0)
     threads: int = Field(default=1, ge=0, le=64)
-    decoder: Path | None = None
+    decoder: Decoder = DecoderTier.REALTIME
+    teacher: Path | None = None
     log_format: LogFormat = LogFormat.TEXT
 
     @model_validator(mode="after")
@@ -278,6 +281,7 @@ class GatewaySettings(_Settings):
                 privacy=privacy,
                 analysis=analysis,
                 decoder=self.decoder,
+                teacher=self.teacher,
                 engine=self.engine,
                 require_gpu=self.require_gpu,
                 precision=self.precision,

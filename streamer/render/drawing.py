@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from calibration.codebook import SyntheticPerson
+from engines.appearance.picture import PICTURE_PX, finer_px
 from engines.face.conditioning import cell_colours, drawing, hole_mask, outline_mask, pack
 from engines.face.gaze import turn_eyes
 from engines.face.pose import crop_from_mesh
 from engines.face.template import CROP_SIDE_PX, transform_points
 from engines.face.warp import apply_field, warp_field
-from streamer.frame import Float32Array, Frame, compose_affine, invert_affine
+from streamer.frame import Float32Array, Frame, UInt8Array, compose_affine, invert_affine
+from streamer.identity.appearances import Appearances, FadeIn
 from streamer.planes import FaceRegion
 from streamer.planes.formats import pixel_format
 from streamer.render.compositor import RenderedFace
@@ -23,11 +25,14 @@ from streamer.render.finish import TrackFinish, outside_hole
 from streamer.render.light import SteadyGrid
 from streamer.render.motion import FaceMotion
 from streamer.render.occlusion import SkinGrid
-from streamer.render.paint import Paintable, cover_of
+from streamer.render.paint import Paintable, cover_of, patch_scale
 from streamer.render.smoothing import OneEuroFilter
 
 # Mean spread of R, G and B (0..1) below which a picture counts as black and white.
 GREY_SPREAD = 0.008
+# The codebook's 256 px are as fine as a patch of the second scale; beyond it a finer picture shows. It is asked for
+# before, and stays for a face that grows smaller again.
+ASKED_FROM_SCALE, SHOWN_FROM_SCALE = 2, 3
 
 
 @dataclass(slots=True)
@@ -41,6 +46,7 @@ class TrackLook:
     grid_filter: OneEuroFilter = field(
         default_factory=lambda: OneEuroFilter(minimum_cutoff_hz=1.0, speed_coefficient=4.0)
     )
+    fade_in: FadeIn = field(default_factory=FadeIn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +78,11 @@ class Conditioned:
     finish: TrackFinish
 
 
-def conditioned(frame: Frame, item: FaceToDraw) -> Conditioned:
+def conditioned(frame: Frame, item: FaceToDraw, appearances: Appearances | None = None) -> Conditioned:
     """Warp the person into place and lay out what the decoder may see.
+
+    Args:
+        appearances: where large faces get a finer picture of the person; None draws all from the codebook's.
 
     Raises:
         ValueError: the mesh cannot be laid out.
@@ -90,9 +99,13 @@ def conditioned(frame: Frame, item: FaceToDraw) -> Conditioned:
     grid = look.grid_filter(skin.astype(np.float64), frame.pts_seconds).astype(np.float32)
     warped = apply_field(warp.source_xy_px, person.appearance_rgb_u8).astype(np.float32) / np.float32(255.0)
     conditioning = pack(warped, crop, hole, outline_mask(warp.silhouette, hole), grid, drawing(target))
+    appearance = person.appearance_rgb_u8
+    if appearances is not None:
+        appearance = _finest(appearances, person, look, patch_scale(crop_from_display), frame.pts_seconds)
+    fineness = len(appearance) // PICTURE_PX
     paintable = Paintable(
-        person.appearance_rgb_u8,
-        warp.source_xy_px,
+        appearance,
+        finer_px(warp.source_xy_px, fineness),
         hole,
         cover_of(real, hole),
         crop_from_display,
@@ -102,6 +115,15 @@ def conditioned(frame: Frame, item: FaceToDraw) -> Conditioned:
         without_colour=float(np.ptp(crop[::4, ::4], axis=2).mean()) < GREY_SPREAD,
     )
     return Conditioned(item.slot, conditioning, paintable, item.region, look.finish)
+
+
+def _finest(
+    appearances: Appearances, person: SyntheticPerson, look: TrackLook, scale: int, seconds: float
+) -> UInt8Array:
+    """What to draw a face from: the decoder sees the codebook's picture whatever is drawn from."""
+    fine = appearances.of(person) if scale >= ASKED_FROM_SCALE else None
+    shown = scale >= SHOWN_FROM_SCALE or look.fade_in.begun
+    return look.fade_in(person.appearance_rgb_u8, fine if shown else None, seconds)
 
 
 def finished(ready: Conditioned, face: RenderedFace, frame_index: int) -> RenderedFace:

@@ -24,7 +24,7 @@ class Paintable:
     """What is needed of a face beside the decoder's outputs.
 
     Attributes:
-        appearance_rgb_u8: (256, 256, 3) of the synthetic person.
+        appearance_rgb_u8: (256 k, 256 k, 3) of the synthetic person.
         source_xy_px: (128, 128, 2) where each crop px lies in the appearance.
         hole: (128, 128) uint8, 1 where the real face was.
         cover: the same, or that of `cover_of`: what is painted over.
@@ -48,6 +48,13 @@ def cover_of(real_xyz_px: Float64Array, hole: UInt8Array) -> UInt8Array:
     return hole_mask(real_xyz_px, reach_px=BEYOND_CROP_PX) if border.any() else hole
 
 
+def patch_scale(crop_from_display: Float64Array) -> int:
+    """How many px of the patch a face is painted in there are for each crop px, along each axis."""
+    display_px_per_crop_px = 1.0 / float(np.linalg.norm(crop_from_display[0, :2]))
+    # A patch a little coarser than the face is not seen; one scale more costs twice the work.
+    return int(np.clip(np.ceil(display_px_per_crop_px - 0.3), 1, LARGEST_PATCH_SCALE))
+
+
 def painted(face: Paintable, fields: Float32Array, mask: Float32Array, fill: Float32Array) -> RenderedFace:
     """The synthetic face over the hole; nothing is made of the crop outside it.
 
@@ -56,9 +63,7 @@ def painted(face: Paintable, fields: Float32Array, mask: Float32Array, fill: Flo
     Args:
         fields, mask, fill: of the decoder; see `engines.face.compose.layers`.
     """
-    display_px_per_crop_px = 1.0 / float(np.linalg.norm(face.crop_from_display[0, :2]))
-    # A patch a little coarser than the face is not seen; one scale more costs twice the work.
-    scale = int(np.clip(np.ceil(display_px_per_crop_px - 0.3), 1, LARGEST_PATCH_SCALE))
+    scale = patch_scale(face.crop_from_display)
     reach = (len(face.cover) - CROP_SIDE_PX) // 2
     left, top, width, height = cv2.boundingRect(face.cover)
     window = np.s_[top : top + height, left : left + width]

@@ -24,6 +24,7 @@ from engines.face.template import transform_points
 from engines.face.topology import five_points
 from engines.landmarks import FaceMesh, patch_from_box_and_points
 from streamer.frame import Float32Array, Float64Array, Frame, TrackedFace, invert_affine
+from streamer.identity.appearances import Appearances
 from streamer.identity.keeper import IdentityKeeper, IdentityRefusal
 from streamer.planes import FaceRegion
 from streamer.render.compositor import DrawFaces, FallbackReason, RenderedFace
@@ -73,13 +74,22 @@ class SyntheticRenderer:
         eyes: reads how far the eyes are open and where they look.
         decoder: the network that corrects light, seams, lids and mouth.
         keeper: who wears which synthetic person.
+        appearances: finer pictures of these people for large faces; without it the codebook's are drawn.
     """
 
-    def __init__(self, mesh: FaceMesh, eyes: EyeReader, decoder: FaceDecoder, keeper: IdentityKeeper) -> None:
+    def __init__(
+        self,
+        mesh: FaceMesh,
+        eyes: EyeReader,
+        decoder: FaceDecoder,
+        keeper: IdentityKeeper,
+        appearances: Appearances | None = None,
+    ) -> None:
         self._mesh = mesh
         self._eyes = eyes
         self._decoder = decoder
         self._keeper = keeper
+        self._appearances = appearances
         self._tracks: dict[int, _Track] = {}
 
     def release(self, track_id: int) -> None:
@@ -119,7 +129,7 @@ class SyntheticRenderer:
         ready = []
         for face in faces:
             try:
-                ready.append(conditioned(frame, face))
+                ready.append(conditioned(frame, face, self._appearances))
             except ValueError as error:
                 _warn(frame, error)
         if ready:

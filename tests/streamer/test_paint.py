@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
+from engines.appearance.picture import finer_px
 from engines.face.conditioning import hole_mask
 from engines.face.pose import crop_from_mesh
 from engines.face.template import transform_points
@@ -56,3 +58,25 @@ def test_a_face_inside_the_crop_has_the_hole_for_cover() -> None:
     real = transform_points(crop_from_mesh(mesh), mesh)
     hole = hole_mask(real)
     assert cover_of(real, hole) is hole
+
+
+def test_a_finer_appearance_comes_to_the_same_place() -> None:
+    """Colours that rise over the picture: half a px beside would be seen as another level."""
+    mesh = _mesh(jaw_drop=0.0) * 1.6
+    crop_from_display = crop_from_mesh(mesh)
+    hole = hole_mask(transform_points(crop_from_display, mesh))
+    ramp = np.linspace(20.0, 220.0, 256, dtype=np.float32)
+    coarse = np.repeat((ramp[None, :] / 2 + ramp[:, None] / 2)[..., None], 3, axis=2)
+    grid = np.stack(np.meshgrid(*(np.arange(128, dtype=np.float32),) * 2), axis=2) * 1.5 + 30.0
+    made = []
+    for fineness in (1, 2):
+        side = 256 * fineness
+        picture = np.asarray(
+            cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR).round(), np.uint8
+        )
+        face = Paintable(
+            picture, finer_px(grid, fineness), hole, hole, crop_from_display, fine=True, without_colour=False
+        )
+        made.append(painted(face, FIELDS, KEPT, FILL).patch_rgb * 255)
+    assert np.abs(made[0] - made[1]).mean() < 0.4
+    assert abs(float((made[0] - made[1]).mean())) < 0.1
