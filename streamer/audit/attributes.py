@@ -1,8 +1,9 @@
 """What crosses beside the identity code, read by probes: everything the decoder is told of the real face.
 
 Everybody wears the same synthetic person here, so the code says nothing, and whatever differs between two pictures in
-the decoder's input came from the real faces: the grid of colours, the drawing of the moving parts, the outline of the
-hole. The surroundings are left out; they are in the output as they were.
+the decoder's input came from the real faces: the grid of colours, the drawing of the moving parts, the shape of the
+hole, the outline within. The surroundings are left out of these; they are in the output as they were, and whoever reads
+the output reads them too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from calibration.audit.attributes import ProbeResult, explained_identity, probe_identity
+from calibration.audit.attributes import (
+    LinkResult,
+    ProbeResult,
+    explained_identity,
+    link_tracks,
+    probe_identity,
+)
 from calibration.audit.vectors import FloatArray, IntArray
 from calibration.codebook import SyntheticPerson
 from engines.decoder import DecoderOutput, FaceDecoder
@@ -27,8 +34,9 @@ from streamer.render.compositor import Compositor
 from streamer.toolkit import SyntheticTools
 
 # Channels of the decoder's input (see `engines.face.conditioning`), and the side they are brought down to.
-_PARTS = {"colour grid": ((8, 9, 10), 8), "drawing": ((11,), 16), "hole and outline": ((6, 7), 16)}
+_PARTS = {"colour grid": ((8, 9, 10), 8), "drawing": ((11,), 16), "hole": ((6,), 32), "outline": ((7,), 16)}
 EVERYTHING = "all of them"
+OUTPUT_CODE = "code of the output"
 ORIGINAL_CODE = "code of the original"
 LEAST_PEOPLE = 4
 _MOST_COMPONENTS = 64
@@ -43,12 +51,14 @@ class AttributeFinding:
         part: which attributes.
         numbers: how many of them.
         probes: a ridge and a logistic regression, each tried on pictures it was not trained on.
+        linked: how well two pictures of people nobody was trained on are linked.
         explained: share of the variance of strangers' identity codes that the part explains; 0 is none.
     """
 
     part: str
     numbers: int
     probes: tuple[ProbeResult, ...]
+    linked: LinkResult
     explained: float
 
     @property
@@ -63,12 +73,13 @@ def audit_attributes(
     encoder: SFaceRecogniser,
     on_picture: Callable[[], None] = lambda: None,
 ) -> list[AttributeFinding]:
-    """A finding per part, for all together, and for the original's own code, which is what there is to be read.
+    """A finding per part, for all together, for the output's code, and for that of the original, which is what there is
+    to be read.
 
     Raises:
         InputError: too few people with two pictures that can be rendered.
     """
-    reader = _Reader(tools)
+    reader = _Reader(tools, encoder)
     people: list[str] = []
     told: list[dict[str, Float32Array]] = []
     codes: list[Float32Array] = []
@@ -96,7 +107,7 @@ def _probed(
         )
     who: IntArray = np.array([names[people[row]] for row in kept])
     identity = np.stack([codes[row] for row in kept])
-    parts = {part: np.stack([told[row][part] for row in kept]) for part in (*_PARTS, EVERYTHING)}
+    parts = {part: np.stack([told[row][part] for row in kept]) for part in (*_PARTS, EVERYTHING, OUTPUT_CODE)}
     return [
         _finding(part, values, identity, who) for part, values in (*parts.items(), (ORIGINAL_CODE, identity))
     ]
@@ -106,7 +117,8 @@ def _finding(part: str, attributes: FloatArray, identity: FloatArray, who: IntAr
     values = _principal(attributes)
     tracks = np.arange(len(who))
     probes = tuple(probe_identity(values, who, tracks, probe=probe) for probe in ("ridge", "logistic"))
-    return AttributeFinding(part, attributes.shape[1], probes, explained_identity(values, identity, who))
+    explained = explained_identity(values, identity, who)
+    return AttributeFinding(part, attributes.shape[1], probes, link_tracks(values, who), explained)
 
 
 def _principal(values: FloatArray) -> FloatArray:
@@ -118,9 +130,10 @@ def _principal(values: FloatArray) -> FloatArray:
 
 
 class _Reader:
-    """Renders pictures as tracks of one frame and keeps what the decoder was told."""
+    """Renders pictures as tracks of one frame; keeps what the decoder was told and what a recogniser makes of them."""
 
-    def __init__(self, tools: SyntheticTools) -> None:
+    def __init__(self, tools: SyntheticTools, encoder: SFaceRecogniser) -> None:
+        self._encoder = encoder
         self._decoder = _Overheard(tools.decoder)
         self._renderer = replace(tools, decoder=self._decoder).renderer(_OnePerson(tools.codebook.person(0)))
         self._compositor = Compositor(self._renderer)
@@ -129,13 +142,18 @@ class _Reader:
     def parts(self, picture_rgb_u8: UInt8Array, face: FoundFace) -> dict[str, Float32Array] | None:
         """Numbers by part; None when the face was covered instead of rendered."""
         self._track_id += 1
-        cover(self._compositor, picture_rgb_u8, face, self._track_id)
+        covered = cover(self._compositor, picture_rgb_u8, face, self._track_id)
         self._renderer.release(self._track_id)
         conditioning = self._decoder.take()
         if conditioning is None:
             return None
         parts = {part: _brought_down(conditioning, *layout) for part, layout in _PARTS.items()}
-        return {**parts, EVERYTHING: np.concatenate(list(parts.values()))}
+        everything = np.concatenate(list(parts.values()))
+        return {
+            **parts,
+            EVERYTHING: everything,
+            OUTPUT_CODE: self._encoder.encode(covered.picture_rgb_u8, face),
+        }
 
 
 class _Overheard(FaceDecoder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.audit.attributes import explained_identity, probe_identity
+from calibration.audit.attributes import explained_identity, link_tracks, probe_identity
 
 PEOPLE, TRACKS, FRAMES, FEATURES = 30, 4, 5, 12
 
@@ -66,3 +66,19 @@ def test_what_cannot_be_probed() -> None:
         probe_identity(values, np.array([0, 0, 1, 1]), np.arange(4), probe="magic")
     with pytest.raises(ValueError, match="folds"):
         explained_identity(values, values, np.zeros(4, dtype=int))
+
+
+def test_links_are_found_in_what_a_person_keeps_even_under_much_that_changes(
+    generator: np.random.Generator,
+) -> None:
+    """The metric is learned on other people: it weighs the few directions that tell people apart."""
+    people = np.repeat(np.arange(300), 3)
+    kept = generator.normal(size=(300, 3))[people] @ generator.normal(size=(3, FEATURES))
+    changing = 4.0 * generator.normal(size=(900, 4)) @ generator.normal(size=(4, FEATURES))
+    found = link_tracks(kept + changing + 0.1 * generator.normal(size=(900, FEATURES)), people)
+    assert found.tar.value > 0.3
+    assert found.rank1.value > 0.3
+    nothing = link_tracks(changing + 0.1 * generator.normal(size=(900, FEATURES)), people)
+    assert nothing.tar.low < 0.01 < nothing.tar.high
+    assert nothing.rank1.low < nothing.chance < nothing.rank1.high
+    assert nothing.area == pytest.approx(0.5, abs=0.03)
