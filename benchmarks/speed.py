@@ -18,7 +18,7 @@ from typing import Any
 
 import av
 
-from benchmarks.clips import SIZES, made_clip
+from benchmarks.clips import made_clip
 from benchmarks.context import Context
 from benchmarks.processes import Run, interleaved, median_run
 from benchmarks.report import Part, Table
@@ -28,7 +28,13 @@ ENCODE = ("--preset", "veryfast", "--crf", "18")
 # Part of the floor's speed that is aimed at on two cores, by clip.
 FLOOR_BARS = {("360p", 0): 0.85, ("720p", 0): 0.85, ("1080p", 0): 0.85, ("720p", 1): 0.5, ("1080p", 8): 0.3}
 DEFACE_BAR = 3.0
-FACES = (0, 1, 4, 8)
+# Resolution and number of faces of the clips that are made.
+MADE = (
+    *(("360p", faces) for faces in (0, 1, 4)),
+    *(("720p", faces) for faces in (0, 1, 4)),
+    *(("1080p", faces) for faces in (0, 8)),
+)
+REAL = ("intel_asl_again.mkv", "egoblur_gen1.mp4")
 
 
 def deface_command(peers: Path) -> Path:
@@ -135,12 +141,11 @@ def part(context: Context, clips: Sequence[Path] = ()) -> Part:
     """Given clips; else real ones, and made ones of every resolution and number of faces."""
     plan: list[tuple[Path, float | None, bool]] = [(clip, None, True) for clip in clips]
     if not plan:
-        real = context.videos("intel_asl_02_s1_480p.mp4", "egoblur_gen1.mp4")
+        real = context.videos(*REAL)
         plan += [(clip, None, True) for clip in real[: 1 if context.quick else None]]
-        for size in list(SIZES)[: 1 if context.quick else None]:
-            for faces in FACES[:2] if context.quick else FACES:
-                clip = made_clip(context.clips, size, faces)
-                plan.append((clip, FLOOR_BARS.get((size, faces)), False))
+        for size, faces in MADE[:2] if context.quick else MADE:
+            clip = made_clip(context.clips, size, faces)
+            plan.append((clip, FLOOR_BARS.get((size, faces)), False))
     tables, rows = [], []
     for clip, bar, every_way in plan:
         found = measure(clip, context, every_way=every_way)
