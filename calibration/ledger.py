@@ -30,7 +30,6 @@ from calibration.errors import BudgetExhausted, LedgerError
 from calibration.ledger_file import (
     LOCK_TIMEOUT_SECONDS,
     check_head_file,
-    keep_names_in,
     lines_from,
     lock,
     opened,
@@ -223,9 +222,6 @@ class FileLedger(Ledger):
             raise LedgerError(f"cannot write the ledger {self.path}: {error.strerror}") from None
         self._take_whole([data])
         write_head(self.path, self._chain)
-        if self._chain.sequence == 1:
-            # Else a power cut could take the names of both new files, and with them a draw that was shown.
-            keep_names_in(self.path.parent)
 
 
 class _TimedLock:

@@ -92,15 +92,11 @@ def write_head(path: Path, chain: Chain) -> None:
         finally:
             os.close(descriptor)
         temporary.replace(target)
+        # Else a power cut could take the names of new files, and with them draws that were shown; or it leaves a head
+        # of many lines ago, which reads as damage.
+        sync_folder(path.parent)
     except OSError as error:
         raise LedgerError(f"cannot write {target}: {error.strerror}") from None
-
-
-def keep_names_in(folder: Path) -> None:
-    try:
-        sync_folder(folder)
-    except OSError as error:
-        raise LedgerError(f"cannot write the folder of the ledger, {folder}: {error.strerror}") from None
 
 
 def check_head_file(path: Path, chain: Chain) -> bool:

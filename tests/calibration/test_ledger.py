@@ -223,6 +223,26 @@ def test_full_disk_leaves_the_ledger_whole(path: Path, monkeypatch: pytest.Monke
     assert verify_ledger(path).lines == 6
 
 
+def test_a_line_is_on_disk_with_its_head_and_their_names_before_its_draw_is_used(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, str]] = []
+    fsync, head = os.fsync, path.with_name(path.name + ".head")
+
+    def note(descriptor: int) -> None:
+        name = os.path.realpath(f"/proc/self/fd/{descriptor}")
+        synced.append((Path(name).name, head.read_text().split()[0]))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    ledger = FileLedger(path)
+    lines = len(path.read_bytes().splitlines())
+    with ledger.reserve("s", Cost(Fraction(1))) as reservation:
+        reservation.commit(record(99))
+    before, after = str(lines), str(lines + 1)
+    assert synced == [(path.name, before), (f"{head.name}.new", before), (path.parent.name, after)]
+
+
 def test_memory_ledger_is_the_same_chain() -> None:
     ledger = MemoryLedger()
     draw(ledger, 1)
