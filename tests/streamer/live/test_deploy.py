@@ -19,7 +19,10 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamer.cli.app import app
+from streamer.cli.exit_codes import USAGE
+from streamer.cli.places import default_ledger_path
 from streamer.live.metrics import metrics_registry, metrics_text
+from streamer.live.settings import WebSettings
 from streamer.live.states import CameraState
 from streamer.render.compositor import FallbackReason
 
@@ -61,6 +64,7 @@ def test_the_unit_starts_what_the_command_line_understands(config_of: Any) -> No
     # Type=notify would wait for ever: nothing here notifies.
     assert unit_values("Type") == ["exec"]
     assert unit_values("Restart") == ["on-failure"]
+    assert unit_values("RestartPreventExitStatus") == [str(USAGE)]
     # Secrets come from a file, not from the unit, which everybody can read.
     assert unit_values("EnvironmentFile") == ["-/etc/veilstream/environment"]
     assert not re.search(r"(?i)^Environment=.*(token|password|secret)", UNIT.read_text(), re.MULTILINE)
@@ -120,6 +124,26 @@ def test_an_image_follows_the_conventions(path: Path, config_of: Any) -> None:
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_an_image_says_where_its_page_and_its_state_are(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The port is the page's own; the ledger and compiled engines lie in the volume, which belongs to the user."""
+    steps = instructions(path)
+    last = dict(steps[[name for name, _ in steps].index("FROM", 1) :])
+    port = WebSettings.model_fields["port"].default
+    assert last["EXPOSE"] == str(port)
+    variables = dict(re.findall(r"(\w+)=(\S+)", last["ENV"]))
+    assert variables["WEB_PORT"] == str(port)
+    assert f"-p 127.0.0.1:{port}:{port}" in path.read_text()
+    volume = Path(last["VOLUME"])
+    assert last["WORKDIR"] == str(volume)
+    assert f"install -d -o veilstream -g veilstream -m 0750 {volume}" in last["RUN"]
+    assert f":{volume}" in path.read_text()
+    monkeypatch.setenv("XDG_STATE_HOME", variables["XDG_STATE_HOME"])
+    assert default_ledger_path().parent == volume
+    if "gpu" in path.name:
+        assert Path(variables["XDG_CACHE_HOME"]).is_relative_to(volume)
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
 def test_an_image_installs_extras_that_exist_from_files_that_are_sent(path: Path) -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
@@ -129,6 +153,7 @@ def test_an_image_installs_extras_that_exist_from_files_that_are_sent(path: Path
     )
     assert "live" in extras
     assert set(extras) <= set(setup["options.extras_require"])
+    assert "veilstream = streamer.cli:main" in setup["options.entry_points"]["console_scripts"]
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert lines[1] == "*", "everything is left out but what is named"
     sent = [line[1:] for line in lines if line.startswith("!")]
