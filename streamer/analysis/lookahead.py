@@ -170,7 +170,7 @@ class LookAhead:
             if guess is not None and box is not None:
                 face = TrackedFace(track_id, as_box(box), guess.score, guess.source, guess.points_xy_px)
                 candidates.append(_Candidate(face, guess))
-        result.faces = _without_covered(candidates)
+        result.faces = _without_covered(candidates, size)
         result.ended_track_ids = self._forget(waiting.number)
         return result
 
@@ -219,13 +219,13 @@ def _inside(box_xyxy_px: Float64Array, size: tuple[int, int]) -> Float64Array | 
     return clipped(drawn_to_border(box_xyxy_px, size, _BORDER_REACH * float(face_size(box_xyxy_px))), size)
 
 
-def _without_covered(candidates: list[_Candidate]) -> list[TrackedFace]:
+def _without_covered(candidates: list[_Candidate], size: tuple[int, int]) -> list[TrackedFace]:
     """Settle guessed faces that lie mostly under an observed face of another track.
 
     A held box behind somebody, or the old and the new track of one face, would otherwise be painted twice. Of the
     observed face an oval is painted, not the box: a guessed one whose own oval lies in such ovals is dropped; of any
     other, what stands out of them is covered plainly. Guesses are judged by their box before growth, so that a box
-    grown large in doubt does not escape for its size alone.
+    grown large in doubt does not escape for its size alone, and covered so: most of them are the face that is observed.
     """
     sure = [item.guess.core_xyxy_px for item in candidates if item.face.source is FaceSource.DETECTED]
     guessed = [item for item in candidates if item.face.source in (FaceSource.HELD, FaceSource.BACKFILLED)]
@@ -235,8 +235,11 @@ def _without_covered(candidates: list[_Candidate]) -> list[TrackedFace]:
     in_box, in_oval = share_inside(cores, fronts).max(axis=1), oval_share_inside(cores, fronts)
     dropped = set()
     for item, box_share, oval_share in zip(guessed, in_box, in_oval, strict=True):
-        if box_share >= _BEHIND_BOX_SHARE:
-            item.face.plain = True
-            if oval_share >= _PAINTED_OVAL_SHARE:
-                dropped.add(item.face.track_id)
+        if box_share < _BEHIND_BOX_SHARE:
+            continue
+        core = _inside(item.guess.core_xyxy_px, size)
+        if oval_share >= _PAINTED_OVAL_SHARE or core is None:
+            dropped.add(item.face.track_id)
+        else:
+            item.face.box_xyxy_px, item.face.plain = as_box(core), True
     return [item.face for item in candidates if item.face.track_id not in dropped]

@@ -155,6 +155,7 @@ def test_held_face_in_the_corner_of_another_ones_box_is_still_covered(make_frame
     frames = run(make_frame, {5: {1: face(138, 118, size=30)}, **front}, hold=5)
     behind, before = frames[7].faces
     assert (behind.track_id, behind.plain) == (1, True)
+    np.testing.assert_allclose(behind.box_xyxy_px, face(138, 118, size=30).box_xyxy_px, atol=0.5)
     assert (before.track_id, before.plain) == (2, False)
     middle = run(make_frame, {5: {1: face(190, 170, size=30)}, **front}, hold=5)
     assert [found.track_id for found in middle[7].faces] == [2]
