@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from calibration.audit.attributes import (
     LinkResult,
@@ -28,15 +29,18 @@ from streamer.audit.lfw import ProbesAndGallery
 from streamer.audit.pictures import CentralFace, FoundFace, cover
 from streamer.audit.recognisers import SFaceRecogniser
 from streamer.errors import InputError
-from streamer.frame import Float32Array, Frame, UInt8Array
+from streamer.frame import Float32Array, Frame, TrackedFace, UInt8Array, invert_affine
 from streamer.identity import IdentityKeeper
-from streamer.render.compositor import Compositor
+from streamer.render.compositor import Compositor, DrawFaces, FaceRenderer, FallbackReason, RenderedFace
+from streamer.render.renderer import SyntheticRenderer
 from streamer.toolkit import SyntheticTools
 
 # Channels of the decoder's input (see `engines.face.conditioning`), and the side they are brought down to.
 _PARTS = {"colour grid": ((8, 9, 10), 8), "drawing": ((11,), 16), "hole": ((6,), 32), "outline": ((7,), 16)}
+HOLE_SIZES = "width, height and jaw of the hole"
 EVERYTHING = "all of them"
-OUTPUT_CODE = "code of the output"
+OUTPUT_CODE, FACE_CODE, REST_CODE = "code of the output", "of its face alone", "of all but its face"
+_GREY = 127
 ORIGINAL_CODE = "code of the original"
 LEAST_PEOPLE = 4
 _MOST_COMPONENTS = 64
@@ -73,8 +77,9 @@ def audit_attributes(
     encoder: SFaceRecogniser,
     on_picture: Callable[[], None] = lambda: None,
 ) -> list[AttributeFinding]:
-    """A finding per part, for all together, for the output's code, and for that of the original, which is what there is
-    to be read.
+    """A finding per part, for all together, for what a recogniser makes of the output, and for the original's code.
+
+    The last is what there is to be read.
 
     Raises:
         InputError: too few people with two pictures that can be rendered.
@@ -107,7 +112,7 @@ def _probed(
         )
     who: IntArray = np.array([names[people[row]] for row in kept])
     identity = np.stack([codes[row] for row in kept])
-    parts = {part: np.stack([told[row][part] for row in kept]) for part in (*_PARTS, EVERYTHING, OUTPUT_CODE)}
+    parts = {part: np.stack([told[row][part] for row in kept]) for part in told[0]}
     return [
         _finding(part, values, identity, who) for part, values in (*parts.items(), (ORIGINAL_CODE, identity))
     ]
@@ -135,7 +140,8 @@ class _Reader:
     def __init__(self, tools: SyntheticTools, encoder: SFaceRecogniser) -> None:
         self._encoder = encoder
         self._decoder = _Overheard(tools.decoder)
-        self._renderer = replace(tools, decoder=self._decoder).renderer(_OnePerson(tools.codebook.person(0)))
+        renderer = replace(tools, decoder=self._decoder).renderer(_OnePerson(tools.codebook.person(0)))
+        self._renderer = _Overseen(renderer)
         self._compositor = Compositor(self._renderer)
         self._track_id = 0
 
@@ -148,12 +154,55 @@ class _Reader:
         if conditioning is None:
             return None
         parts = {part: _brought_down(conditioning, *layout) for part, layout in _PARTS.items()}
-        everything = np.concatenate(list(parts.values()))
         return {
+            HOLE_SIZES: _hole_sizes(conditioning[6]),
             **parts,
-            EVERYTHING: everything,
-            OUTPUT_CODE: self._encoder.encode(covered.picture_rgb_u8, face),
+            EVERYTHING: np.concatenate(list(parts.values())),
+            **self._output_codes(covered.picture_rgb_u8, face),
         }
+
+    def _output_codes(self, output_rgb_u8: UInt8Array, face: FoundFace) -> dict[str, Float32Array]:
+        """What the recogniser makes of the output, of the face drawn in it on grey, and of what is around on grey."""
+        is_face = self._renderer.mask(output_rgb_u8.shape[1], output_rgb_u8.shape[0])[..., None]
+        views = {
+            OUTPUT_CODE: output_rgb_u8,
+            FACE_CODE: np.where(is_face, output_rgb_u8, np.uint8(_GREY)),
+            REST_CODE: np.where(is_face, np.uint8(_GREY), output_rgb_u8),
+        }
+        return {name: self._encoder.encode(view, face) for name, view in views.items()}
+
+
+class _Overseen(FaceRenderer):
+    """A renderer that remembers where it drew the last face."""
+
+    def __init__(self, renderer: SyntheticRenderer) -> None:
+        self._renderer = renderer
+        self._drawn: RenderedFace | None = None
+
+    def look(self, frame: Frame, faces: Sequence[TrackedFace]) -> DrawFaces:
+        draw = self._renderer.look(frame, faces)
+
+        def remember() -> list[RenderedFace | FallbackReason]:
+            answers = draw()
+            self._drawn = answers[0] if isinstance(answers[0], RenderedFace) else None
+            return answers
+
+        return remember
+
+    def release(self, track_id: int) -> None:
+        self._renderer.release(track_id)
+
+    def mask(self, width_px: int, height_px: int) -> npt.NDArray[np.bool_]:
+        """(height, width), true where the last face was drawn, display px."""
+        if self._drawn is None:
+            raise ValueError("no face has been drawn")
+        shown = cv2.warpAffine(
+            self._drawn.alpha_f32,
+            invert_affine(self._drawn.patch_from_display),
+            (width_px, height_px),
+            flags=cv2.INTER_LINEAR,
+        )
+        return np.asarray(shown > 0.5)
 
 
 class _Overheard(FaceDecoder):
@@ -191,3 +240,11 @@ def _brought_down(conditioning: Float32Array, channels: tuple[int, ...], side: i
         cv2.resize(conditioning[channel], (side, side), interpolation=cv2.INTER_AREA) for channel in channels
     ]
     return np.concatenate([np.ravel(picture) for picture in pictures]).astype(np.float32)
+
+
+def _hole_sizes(hole: Float32Array) -> Float32Array:
+    """(3,) width, height, and width a quarter up from the chin, in px of the crop, where all eyes are as far apart."""
+    rows = hole.sum(axis=1)
+    (inside,) = np.nonzero(rows)
+    jaw = inside[0] + round(0.75 * (len(inside) - 1))
+    return np.array([rows.max(), hole.sum(axis=0).max(), rows[jaw]], dtype=np.float32)
