@@ -66,6 +66,7 @@ class AnalyzerSettings:
         depth_seconds: and no longer than this, for live sources (see `LookAhead`).
         hold_frames: frames a face stays covered after it was last seen; raised to twice the detection
             interval.
+        hold_seconds: and no longer than this but for a few frames, for live sources (see `LookAhead`).
         lost_seconds: how long an unseen track may still be found again.
         stale_after_frames: with no successful detection for more than this many frames, frames are to be
             masked.
@@ -76,6 +77,7 @@ class AnalyzerSettings:
     depth_frames: int = 12
     depth_seconds: float | None = None
     hold_frames: int = 12
+    hold_seconds: float | None = None
     lost_seconds: float = 1.0
     stale_after_frames: int = 30
 
@@ -127,6 +129,7 @@ class Analyzer:
             depth_seconds=self._settings.depth_seconds,
             backfill_frames=self._settings.depth_frames,
             hold_frames=max(self._settings.hold_frames, 2 * (self._cadence.largest_interval - 1)),
+            hold_seconds=self._settings.hold_seconds,
         )
         self._display_size: tuple[int, int] | None = None
         self._since_success = 0

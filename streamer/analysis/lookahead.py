@@ -7,7 +7,8 @@ What is guaranteed, with `depth` frames of delay:
 * of a longer gap the last `depth` frames are interpolated and the first ones held, as after the last
   observation;
 * up to min(depth, `backfill`) frames before a track's first observation are covered;
-* after its last observation a track is held for `hold` frames;
+* after its last observation a track is held for `hold` frames; where a live source lets frames go, for
+  `hold_seconds` and at least a few frames;
 * none of the last four reaches across a scene cut.
 
 Boxes at frames without an observation grow with the time to the nearest one, because their place is a guess.
@@ -32,7 +33,7 @@ from streamer.analysis.boxes import (
     share_inside,
 )
 from streamer.analysis.observation import Observation
-from streamer.analysis.path import Guess, TrackPath
+from streamer.analysis.path import Guess, Seen, TrackPath
 from streamer.frame import AnalyzedFrame, FaceSource, Frame, TrackedFace
 
 # A guessed box with this share of it in an observed one is behind it, or the same face; no face of its own to render.
@@ -40,6 +41,8 @@ _BEHIND_BOX_SHARE = 0.7
 # A guessed oval with this share of it in observed ovals is painted over with them.
 _PAINTED_OVAL_SHARE = 0.95
 _SHOTS_KEPT = 1000
+# A detector that misses a face misses it again in the next frame, more often than not.
+LEAST_HELD_FRAMES = 4
 _BORDER_REACH = 0.12
 
 
@@ -87,6 +90,8 @@ class LookAhead:
         backfill_frames: frames before a track's first observation that are covered (as far as `depth_frames`
             reaches).
         hold_frames: frames after its last observation on which a track stays covered.
+        hold_seconds: and no longer than this, but for `LEAST_HELD_FRAMES`, though fewer frames may have come: of a
+            live source too slow for all its frames, `hold_frames` last for seconds. None sets no limit.
     """
 
     def __init__(
@@ -96,6 +101,7 @@ class LookAhead:
         backfill_frames: int,
         hold_frames: int,
         depth_seconds: float | None = None,
+        hold_seconds: float | None = None,
     ) -> None:
         if min(depth_frames, backfill_frames, hold_frames) < 0:
             raise ValueError(f"must not be negative: {depth_frames=} {backfill_frames=} {hold_frames=}")
@@ -103,6 +109,7 @@ class LookAhead:
         self._depth_seconds = depth_seconds
         self._backfill = backfill_frames
         self._hold = hold_frames
+        self._hold_seconds = hold_seconds
         self._waiting: deque[_Waiting] = deque()
         self._paths: dict[int, TrackPath] = {}
         self._ended: set[int] = set()
@@ -188,9 +195,15 @@ class LookAhead:
             return path.between(before, after, seconds)
         if after is not None and after.number - number <= self._backfill:
             return path.outside(after, seconds, FaceSource.BACKFILLED)
-        if before is not None and number - before.number <= self._hold:
+        if before is not None and self._is_held(before, waiting):
             return path.outside(before, seconds, FaceSource.HELD)
         return None
+
+    def _is_held(self, last: Seen, waiting: _Waiting) -> bool:
+        frames = waiting.number - last.number
+        if frames > self._hold or self._hold_seconds is None:
+            return frames <= self._hold
+        return frames <= LEAST_HELD_FRAMES or waiting.time_seconds - last.time_seconds <= self._hold_seconds
 
     def _forget(self, number: int) -> list[int]:
         """Drop what no later frame can show.

@@ -24,6 +24,9 @@ _CALM_SECONDS = 15.0
 class LiveCadence(DetectionCadence):
     """A cadence that adapts to the load, and in which no face can appear and stay unseen beyond the look-ahead.
 
+    Attributes:
+        limit_seconds: the next frame is looked at when it would come later than this after the last look.
+
     Args:
         interval: detect on every n-th frame while there is time.
         look_ahead_seconds: with none, every frame is looked at, however long it takes.
@@ -32,7 +35,7 @@ class LiveCadence(DetectionCadence):
     def __init__(self, interval: int, look_ahead_seconds: float) -> None:
         adapts = look_ahead_seconds > 0.0
         super().__init__(interval, largest_interval=max(interval, LARGEST_INTERVAL_FRAMES if adapts else 1))
-        self._limit_seconds = _SHARE_OF_LOOK_AHEAD * look_ahead_seconds
+        self.limit_seconds = _SHARE_OF_LOOK_AHEAD * look_ahead_seconds
         self._now_seconds = 0.0
         self._next_seconds = 0.0
         self._detected_seconds: float | None = None
@@ -49,7 +52,7 @@ class LiveCadence(DetectionCadence):
         Frames that were let go count by the time they stood for.
         """
         late = self._detected_seconds is None or (
-            self._next_seconds - self._detected_seconds > self._limit_seconds
+            self._next_seconds - self._detected_seconds > self.limit_seconds
         )
         due = super().is_due(scene_cut=scene_cut or late)
         if due:

@@ -211,6 +211,7 @@ class AnalysisStage:
                 depth_frames=depth,
                 depth_seconds=camera.look_ahead_seconds,
                 hold_frames=frames_for(settings.hold_seconds, rate),
+                hold_seconds=max(settings.hold_seconds, 2.0 * cadence.limit_seconds),
             ),
             cadence=cadence,
         )

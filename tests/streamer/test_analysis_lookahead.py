@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from streamer.analysis import LookAhead, Observation
+from streamer.analysis.lookahead import LEAST_HELD_FRAMES
 from streamer.frame import AnalyzedFrame, FaceSource, Frame
 
 MakeFrame = Callable[..., Frame]
@@ -216,6 +217,21 @@ def test_broken_time_stamps_do_no_harm(make_frame: MakeFrame) -> None:
     out += ahead.flush()
     assert len(out) == 8
     assert all(np.isfinite(found.box_xyxy_px).all() for item in out for found in item.faces)
+
+
+def test_a_live_source_that_lets_frames_go_holds_by_time_and_for_a_few_frames_at_least(
+    make_frame: MakeFrame,
+) -> None:
+    """`hold_frames` are meant at the source's rate; of every tenth frame they would last ten times as long."""
+    held = {}
+    for step in (1, 5, 20):
+        ahead = LookAhead(depth_frames=2, backfill_frames=2, hold_frames=12, hold_seconds=1.0)
+        out: list[AnalyzedFrame] = []
+        for index in range(30):
+            # 25 frames a second, of which one in `step` comes.
+            out += ahead.push(make_frame(index * step), {1: face(100)} if index == 3 else {})
+        held[step] = sum(found is FaceSource.HELD for found in sources(out).values())
+    assert held == {1: 12, 5: 5, 20: LEAST_HELD_FRAMES}
 
 
 @pytest.mark.parametrize("name", ["depth_frames", "backfill_frames", "hold_frames"])
