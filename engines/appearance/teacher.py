@@ -2,7 +2,7 @@
 
 MobileStyleGAN (Belousov, arXiv 2104.04767) from the package ``random-face`` 2021.7.21.1. The package is Apache-2.0, but
 the network was distilled from StyleGAN2 trained on FFHQ, whose terms are non-commercial: it is not shipped, and what it
-renders is to be treated as non-commercial. It takes about 0.5 s of CPU time a picture and 0.8 GB of memory.
+renders is to be treated as non-commercial. It takes about 0.5 s of CPU time a picture and 0.9 GB of memory.
 """
 
 from __future__ import annotations
