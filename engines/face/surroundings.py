@@ -14,7 +14,7 @@ Float32Array = npt.NDArray[np.float32]
 UInt8Array = npt.NDArray[np.uint8]
 
 # Standard deviation of the blur, crop px, and the reduction at which it is done: blurred, nothing is lost by it.
-BLUR_PX = 4.0
+BLUR_PX = 5.0
 _REDUCTION = 2
 
 

@@ -40,7 +40,7 @@ _STEP_PX, _SHAKE_PX = 2.0, 0.25
 # How much larger than its own the hole of a sample is: from, and up to but not.
 _HOLE_GROWTH_PX = (0, 5)
 # How much the surroundings are softened; about what the product does, so that this can be chosen afterwards.
-_SOFTENED_PX = (2.5, 8.0)
+_SOFTENED_PX = (5.0, 12.0)
 _TONES_KEPT = 512
 _REFRESH_EVERY = 3000
 
