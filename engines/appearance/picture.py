@@ -21,6 +21,8 @@ _Places = TypeVar("_Places", NDArray[np.float32], NDArray[np.float64])
 
 def finer_px(places_px: _Places, fineness: int) -> _Places:
     """Places of the picture at 256 px in one ``fineness`` times as fine; pixel centres are whole numbers in both."""
+    if fineness == 1:
+        return places_px
     return np.asarray(places_px * fineness + (fineness - 1) / 2, places_px.dtype)
 
 
