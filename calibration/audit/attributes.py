@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.audit.reid import Rate, area_under_curve, rank1, split_scores, tar_at_far
-from calibration.audit.vectors import Float64Array, FloatArray, IntArray, LinearMap
+from calibration.audit.vectors import Float64Array, FloatArray, IntArray, LinearMap, cosines
 
 LINKED_AT_FAR = 1e-2
+LINK_METRICS = ("learned", "cosine")
 _LOGISTIC_STEPS = 400
 # Of the mean variance within people, added in every direction: few pictures of each do not show all of it.
 _WITHIN_SHRINKAGE = 0.01
@@ -71,12 +72,14 @@ class LinkResult:
     """How well two tracks of one unknown person are linked by attributes.
 
     Attributes:
+        metric: learned or cosine.
         people: number of people; `chance` is the rank-1 rate of a guess.
         tar: true acceptances at a false-acceptance rate of `LINKED_AT_FAR`.
         rank1: how often the nearest other track is one of the same person.
         area: 0.5 is chance.
     """
 
+    metric: str
     people: int
     tar: Rate
     rank1: Rate
@@ -84,35 +87,49 @@ class LinkResult:
     area: float
 
 
-def link_tracks(attributes: FloatArray, people: IntArray) -> LinkResult:
-    """Compare tracks (n, f) of people (n,) by a metric that was learned on other people.
+def link_tracks(attributes: FloatArray, people: IntArray, *, metric: str = "learned") -> LinkResult:
+    """Compare tracks (n, f) of people (n,) that nothing was learned on.
 
-    The metric is Fisher's: directions in which people differ count by how much more they do so than tracks of one
-    person. People are split in two halves; each half is compared by what was learned on the other.
+    Args:
+        metric: "learned" is Fisher's: directions in which people differ count by how much more they do so than tracks
+            of one person. "cosine" takes the mean away and nothing else, which is right for codes of a recogniser.
+            People are split in two halves; each is compared by what the other one taught.
     """
+    if metric not in LINK_METRICS:
+        raise ValueError(f"a metric is one of {LINK_METRICS}, got {metric!r}")
+    compare = _fisher_scores if metric == "learned" else _cosine_scores
     values, who = np.asarray(attributes, dtype=np.float64), np.asarray(people)
     half = np.searchsorted(np.unique(who), who) % 2
     genuine, impostor, hits, chances = [], [], 0, []
     for tried in (half == 0, half == 1):
-        metric = _fisher_metric(values[~tried], who[~tried])
-        rows = values[tried] @ metric
-        squares = (rows**2).sum(axis=1)
-        scores = 2.0 * rows @ rows.T - squares[:, None] - squares[None, :]
+        scores = compare(values[~tried], who[~tried], values[tried])
         same = who[tried][:, None] == who[tried][None, :]
         above = np.triu(np.ones(same.shape, dtype=bool), k=1)
         genuine.append(scores[above & same])
         impostor.append(scores[above & ~same])
         np.fill_diagonal(scores, -np.inf)
-        hits += int(same[np.arange(len(rows)), scores.argmax(axis=1)].sum())
-        chances.append((same.sum(axis=1) - 1) / (len(rows) - 1))
+        hits += int(same[np.arange(len(same)), scores.argmax(axis=1)].sum())
+        chances.append((same.sum(axis=1) - 1) / (len(same) - 1))
     genuine_scores, impostor_scores = np.concatenate(genuine), np.concatenate(impostor)
     return LinkResult(
+        metric=metric,
         people=len(np.unique(who)),
         tar=tar_at_far(genuine_scores, impostor_scores, LINKED_AT_FAR).tar,
         rank1=Rate(hits, len(who)),
         chance=float(np.concatenate(chances).mean()),
         area=area_under_curve(genuine_scores, impostor_scores),
     )
+
+
+def _fisher_scores(known: Float64Array, people: IntArray, tried: Float64Array) -> Float64Array:
+    rows = tried @ _fisher_metric(known, people)
+    squares = (rows**2).sum(axis=1)
+    return np.asarray(2.0 * rows @ rows.T - squares[:, None] - squares[None, :])
+
+
+def _cosine_scores(known: Float64Array, people: IntArray, tried: Float64Array) -> Float64Array:
+    centred = tried - known.mean(axis=0)
+    return cosines(centred, centred)
 
 
 def _fisher_metric(values: Float64Array, people: IntArray) -> Float64Array:

@@ -55,19 +55,23 @@ class AttributeFinding:
         part: which attributes.
         numbers: how many of them.
         probes: a ridge and a logistic regression, each tried on pictures it was not trained on.
-        linked: how well two pictures of people nobody was trained on are linked.
+        linked: how well two pictures of people nobody was trained on are linked, by each metric.
         explained: share of the variance of strangers' identity codes that the part explains; 0 is none.
     """
 
     part: str
     numbers: int
     probes: tuple[ProbeResult, ...]
-    linked: LinkResult
+    linked: tuple[LinkResult, ...]
     explained: float
 
     @property
     def best_rank1(self) -> float:
         return max(probe.rank1.value for probe in self.probes)
+
+    @property
+    def best_link(self) -> LinkResult:
+        return max(self.linked, key=lambda link: link.tar.value)
 
 
 def audit_attributes(
@@ -123,7 +127,8 @@ def _finding(part: str, attributes: FloatArray, identity: FloatArray, who: IntAr
     tracks = np.arange(len(who))
     probes = tuple(probe_identity(values, who, tracks, probe=probe) for probe in ("ridge", "logistic"))
     explained = explained_identity(values, identity, who)
-    return AttributeFinding(part, attributes.shape[1], probes, link_tracks(values, who), explained)
+    linked = (link_tracks(values, who), link_tracks(attributes, who, metric="cosine"))
+    return AttributeFinding(part, attributes.shape[1], probes, linked, explained)
 
 
 def _principal(values: FloatArray) -> FloatArray:

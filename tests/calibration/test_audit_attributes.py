@@ -82,3 +82,14 @@ def test_links_are_found_in_what_a_person_keeps_even_under_much_that_changes(
     assert nothing.tar.low < 0.01 < nothing.tar.high
     assert nothing.rank1.low < nothing.chance < nothing.rank1.high
     assert nothing.area == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize(("metric", "least"), [("cosine", 0.9), ("learned", 0.3)])
+def test_codes_are_best_compared_by_their_cosine(
+    metric: str, least: float, generator: np.random.Generator
+) -> None:
+    people = np.repeat(np.arange(60), 2)
+    codes = 3.0 + generator.normal(size=(60, 32))[people] + 0.4 * generator.normal(size=(120, 32))
+    assert link_tracks(codes, people, metric=metric).tar.value > least
+    with pytest.raises(ValueError, match="metric"):
+        link_tracks(codes, people, metric="other")

@@ -62,14 +62,14 @@ def _show_attributes(findings: list[AttributeFinding]) -> None:
         rates = [f"{100 * probe.rank1.value:.1f} %" for probe in finding.probes]
         area = f"{max(probe.area for probe in finding.probes):.3f}"
         explained = f"{100 * finding.explained:.1f} %" if finding.explained > 0 else "none"
-        linked = finding.linked
+        linked = finding.best_link
         links = [f"{100 * rate.value:.1f} %" for rate in (linked.tar, linked.rank1)]
         table.add_row(
             finding.part, str(finding.numbers), *rates, area, explained, *links, f"{linked.area:.3f}"
         )
-    people, chance = findings[0].probes[0].people, findings[0].linked.chance
+    people, chance = findings[0].probes[0].people, findings[0].best_link.chance
     table.caption = (
         f"{people} people. Probes are trained on pictures of the same people: chance is {100 / people:.2g} %, area 0.5."
-        f" Links are learned on other people: chance is 1 %, {100 * chance:.2g} %, area 0.5."
+        f" Links are those of the better of two metrics, learned on other people: chance is 1 %, {100 * chance:.2g} %, .5."
     )
     Console().print(table)
