@@ -13,6 +13,9 @@ from engines.backends.int8 import is_quantised, with_unsigned_activations
 from engines.contract import Tensor, TensorSpec
 from engines.errors import EngineError
 
+# A caller may have imported it before `engines` could say so.
+onnxruntime.disable_telemetry_events()
+
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
