@@ -70,6 +70,6 @@ def _show_attributes(findings: list[AttributeFinding]) -> None:
     people, chance = findings[0].probes[0].people, findings[0].best_link.chance
     table.caption = (
         f"{people} people. Probes are trained on pictures of the same people: chance is {100 / people:.2g} %, area 0.5."
-        f" Links are those of the better of two metrics, learned on other people: chance is 1 %, {100 * chance:.2g} %, .5."
+        f" Links (the better of two metrics) are learned on others: chance is 1 %, {100 * chance:.2g} %, area 0.5."
     )
     Console().print(table)
