@@ -12,8 +12,12 @@ import av
 import pytest
 from typer.testing import CliRunner
 
+from streamer.cli import stream
 from streamer.cli.app import app
+from streamer.cli.exit_codes import DONE
 from streamer.errors import SettingsError
+from streamer.live.settings import GatewaySettings, Transport
+from streamer.settings import Precision
 
 from .conftest import PASSWORD, RtspServer, wait_for
 
@@ -61,3 +65,24 @@ def test_a_wrong_call_ends_with_one_line(arguments: list[str], words: str) -> No
     assert words in told
     assert "\n" not in told
     assert "hunter2" not in told + done.output
+
+
+def test_options_of_the_command_line_reach_the_gateway(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[GatewaySettings] = []
+
+    def run(settings: GatewaySettings) -> int:
+        given.append(settings)
+        return DONE
+
+    monkeypatch.setattr(stream, "_run", run)
+    options = ["--precision", "float", "--engine", "onnxruntime", "--look-ahead", "0", "--transport", "udp"]
+    done = CliRunner().invoke(app, ["stream", "rtsp://cam/1", str(tmp_path / "rec"), *options])
+    assert done.exit_code == DONE
+    (settings,) = given
+    assert settings.precision is Precision.FLOAT
+    assert settings.engine == "onnxruntime"
+    assert settings.cameras[0].look_ahead_seconds == 0.0
+    assert settings.cameras[0].transport is Transport.UDP
+    assert settings.anonymize_settings(settings.cameras[0]).precision is Precision.FLOAT
