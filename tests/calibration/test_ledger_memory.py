@@ -37,7 +37,15 @@ def write_ledger(path: Path, lines: int) -> Path:
 
 
 def memory_of(work: Callable[[], object]) -> tuple[int, int]:
-    """Bytes that stay, and bytes at the most, of `work` and what it returns."""
+    """Bytes that stay, and bytes at the most, of `work` and what it returns.
+
+    The least of three times: what other threads of the process do meanwhile is counted too.
+    """
+    times = [_memory_once(work) for _ in range(3)]
+    return min(kept for kept, _ in times), min(most for _, most in times)
+
+
+def _memory_once(work: Callable[[], object]) -> tuple[int, int]:
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -81,7 +89,7 @@ def test_draws_leave_nothing_in_memory(tmp_path: Path, codebook: Codebook) -> No
     draw()
     kept, _ = memory_of(draw)
     assert kept < BYTES_PER_LINE * 100
-    assert verify_ledger(tmp_path / "ledger.jsonl").lines == 200
+    assert verify_ledger(tmp_path / "ledger.jsonl").lines == 400
 
 
 def test_a_ledger_is_read_once_for_all_who_share_it(tmp_path: Path) -> None:

@@ -101,8 +101,17 @@ def test_probes_read_what_crosses_beside_the_code(portraits: Path, tmp_path: Pat
         item["part"]: item for item in json.loads((tmp_path / "out/attributes.json").read_text())["findings"]
     }
     assert list(findings) == [
-        "colour grid", "drawing", "hole and outline", "all of them", "code of the original",
-    ]  # fmt: skip
+        "width, height and jaw of the hole",
+        "colour grid",
+        "drawing",
+        "hole",
+        "outline",
+        "all of them",
+        "code of the output",
+        "of its face alone",
+        "of all but its face",
+        "code of the original",
+    ]
     assert findings["colour grid"]["numbers"] == 3 * 8 * 8
     # Two pictures of one codebook person differ by a turn and a shift: the recogniser knows everybody again.
     assert findings["code of the original"]["best_rank1"] == 1.0
