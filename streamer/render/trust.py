@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.detectors.doubt import SURE_SCORE
 from engines.face.pose import HeadPose
 from streamer.frame import FaceSource, Float32Array, Float64Array, TrackedFace
 from streamer.render.compositor import FallbackReason
@@ -16,7 +15,9 @@ from streamer.render.compositor import FallbackReason
 MINIMUM_SIDE_PX = 20.0
 # Raw presence scores: faces from 2.5 up (clear ones above 30), false detections below -2 (docs/models).
 PRESENCE_ENTER, PRESENCE_KEEP = 3.0, 0.0
-# What a track needs of which the detector has never been sure: a skull on a shirt had up to 5.5 at a score of .8.
+# What a track needs that the detector never scored so high: a skull on a shirt had up to 5.5 at a score of .8, a hazy face
+# in its first frames no more than that, at .95.
+FAIR_SCORE = 0.9
 PRESENCE_ENTER_UNSURE = 15.0
 YAW_ENTER_RADIANS, YAW_KEEP_RADIANS = np.radians(52.0), np.radians(60.0)
 PITCH_ENTER_RADIANS, PITCH_KEEP_RADIANS = np.radians(38.0), np.radians(45.0)
@@ -33,7 +34,7 @@ class TrackTrust:
 
     def __init__(self) -> None:
         self._trusted = False
-        self._was_sure = False
+        self._was_fair = False
 
     def judge(
         self, presence: float, mesh_xyz_px: Float32Array, face: TrackedFace, pose: HeadPose
@@ -45,7 +46,7 @@ class TrackTrust:
             mesh_xyz_px: (468, 3) display px.
             face: where the detector or the tracker says it is.
         """
-        self._was_sure = self._was_sure or face.score >= SURE_SCORE
+        self._was_fair = self._was_fair or face.score >= FAIR_SCORE
         reason = self._reason(presence, mesh_xyz_px, face, pose)
         self._trusted = reason is None
         return reason
@@ -53,7 +54,7 @@ class TrackTrust:
     def _reason(
         self, presence: float, mesh_xyz_px: Float32Array, face: TrackedFace, pose: HeadPose
     ) -> FallbackReason | None:
-        enter = PRESENCE_ENTER if self._was_sure else PRESENCE_ENTER_UNSURE
+        enter = PRESENCE_ENTER if self._was_fair else PRESENCE_ENTER_UNSURE
         if presence < (PRESENCE_KEEP if self._trusted else enter):
             return FallbackReason.NOT_VERIFIED
         ratio = SIZE_RATIO if face.source is FaceSource.DETECTED else SIZE_RATIO_OF_GUESSED
