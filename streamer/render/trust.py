@@ -15,8 +15,8 @@ from streamer.render.compositor import FallbackReason
 MINIMUM_SIDE_PX = 20.0
 # Raw presence scores: faces from 2.5 up (clear ones above 30), false detections below -2 (docs/models).
 PRESENCE_ENTER, PRESENCE_KEEP = 3.0, 0.0
-# What a track needs that the detector never scored so high: a skull on a shirt had up to 5.5 at a score of .8, a hazy face
-# in its first frames no more than that, at .95.
+# What a track needs that the detector never scored so high: a skull on a shirt had up to 5.5 at a score of .8, a hazy
+# face in its first frames no more than that, at .95.
 FAIR_SCORE = 0.9
 PRESENCE_ENTER_UNSURE = 15.0
 YAW_ENTER_RADIANS, YAW_KEEP_RADIANS = np.radians(52.0), np.radians(60.0)
