@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
 
+from streamer.frame import AnalyzedFrame, StreamGeometry
+from streamer.live.frame import CLOCK, LiveFrame
+from streamer.live.outputs.encoder import LiveEncoder
+from streamer.live.outputs.output import PacketOutput
+from streamer.live.outputs.packets import EncodedPacket, StreamHead
+from streamer.live.telemetry import CameraTelemetry
+from streamer.render.compositor import Compositor
+from streamer.settings import EncodeSettings, ReplaceWith
 from streamer.sink.captions import fit_for
 from streamer.source.orientation import side_data_of
 
@@ -61,3 +70,35 @@ def test_an_encoder_that_cannot_be_told_gets_frames_without_them(captioned: Path
     assert side_data_of(given) == {}
     assert (given.to_ndarray() == frame.to_ndarray()).all()
     assert fit_for("libx264", frame) is frame
+
+
+class _Kept:
+    """An output that keeps the bytes it is given."""
+
+    def __init__(self) -> None:
+        self.data: list[bytes] = []
+
+    def open(self, head: StreamHead) -> None: ...
+
+    def write(self, packet: EncodedPacket) -> None:
+        self.data.append(packet.data)
+
+    def close(self) -> None: ...
+
+
+def test_captions_stay_behind_in_live_outputs(captioned: Path) -> None:
+    kept, telemetry = _Kept(), CameraTelemetry("door")
+    output = PacketOutput("door", "file", lambda: kept, telemetry, lambda: None)
+    encoder = LiveEncoder("door", EncodeSettings(), [output], telemetry)
+    compositor = Compositor(None, ReplaceWith.SOLID)
+    for number, video in enumerate(frames_of(captioned)):
+        frame = LiveFrame(
+            number, 3600 * number, CLOCK, video, StreamGeometry(64, 48), arrived_seconds=time.monotonic()
+        )
+        frame.video.pts, frame.video.time_base = frame.pts, CLOCK
+        frame.video.pict_type = 1 if number == 0 else 0
+        encoder.put(compositor.compose(AnalyzedFrame(frame)))
+        time.sleep(0.02)
+    encoder.finish(time.monotonic() + 20.0)
+    assert len(kept.data) == 10
+    assert not any(b"GA94" in data for data in kept.data)

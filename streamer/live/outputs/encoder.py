@@ -22,6 +22,7 @@ from streamer.queues import frames_that_fit
 from streamer.redact import reason_of
 from streamer.render.compositor import AnonymizedFrame
 from streamer.settings import EncodeSettings
+from streamer.sink.captions import without_captions
 
 _log = logging.getLogger(__name__)
 
@@ -162,7 +163,8 @@ class LiveEncoder:
         interval = frame.interval_seconds if isinstance(frame, LiveFrame) else 0.04
         # The container is a shell for the encoder's stream: nothing is ever muxed into it.
         shell = av.open("null", "w", format="null")
-        stream = shell.add_stream(encoder, rate=round(1.0 / interval) or 1, options=options)
+        rate = round(1.0 / interval) or 1
+        stream = shell.add_stream(encoder, rate=rate, options=without_captions(encoder, options))
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = canvas.width, canvas.height, PIXEL_FORMAT
         context = stream.codec_context
