@@ -14,8 +14,6 @@ from functools import cache
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import RBFInterpolator
-from scipy.spatial.distance import cdist
 
 from engines.appearance.picture import PICTURE_PX, finer_px
 from engines.face.topology import (
@@ -115,6 +113,9 @@ def _similarity(points: Float64, onto: Float64) -> Float64:
 @cache
 def _fading(part: str) -> Float64:
     """(468,) 1 at a part's points, falling to 0 within `_FADE_CM`."""
+    # Here and below: scipy takes half a second to import, and nothing else needs it before a face is composed.
+    from scipy.spatial.distance import cdist
+
     canonical = canonical_mesh()[:, :2]
     near = cdist(canonical, canonical[np.concatenate(PARTS[part])]).min(1)
     return np.asarray(np.clip(1.0 - near / _FADE_CM, 0.0, 1.0), np.float64)
@@ -122,6 +123,8 @@ def _fading(part: str) -> Float64:
 
 def _bent(face: Face, points: Float64, similarity: Float64) -> Float:
     """The face's picture so that its landmarks come to ``points``; its rim moves by the similarity alone."""
+    from scipy.interpolate import RBFInterpolator
+
     back = cv2.invertAffineTransform(similarity)
     goals = np.concatenate([points[_CARRIERS], _RIM])
     rim = _RIM @ back[:, :2].T + back[:, 2]
