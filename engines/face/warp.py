@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engines.face.raster import owners
 from engines.face.template import CROP_SIDE_PX
 from engines.face.topology import (
     CHIN,
@@ -150,13 +151,8 @@ def _draw_triangles(corners: Float64Array, depth: Float64Array, ring_count: int)
     visible = signed_area[ring_count:] > _MIN_AREA_PX
     # The ring lies behind everything; then from far to near, z growing away from the camera.
     order = np.argsort(-depth, kind="stable")
-    order = order[visible[order]] + ring_count
-    scaled = np.round(_limited(corners) * (1 << _SHIFT)).astype(np.int32)
-    owner = np.full((CROP_SIDE_PX, CROP_SIDE_PX), -1, dtype=np.int32)
-    fill = cv2.fillConvexPoly
-    for number in (*range(ring_count), *order.tolist()):
-        fill(owner, scaled[number], number, cv2.LINE_8, _SHIFT)
-    return owner
+    numbers = np.concatenate([np.arange(ring_count), order[visible[order]] + ring_count])
+    return owners(_limited(corners[numbers]), numbers, CROP_SIDE_PX)
 
 
 def _global_affine(target: Float64Array, source: Float64Array) -> Float64Array:
