@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,46 @@ def run_timed(command: Sequence[str], environment: dict[str, str] | None = None)
         env={**os.environ, **(environment or {})},
     )
     assert process.stdout is not None
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - start
+    with _Peak(process.pid) as peak:
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         tail = output.decode(errors="replace")[-400:]
         raise RuntimeError(f"{command[0]} ended with {process.returncode}: {tail}")
-    return Run(wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss / 1024)
+    return Run(wall, usage.ru_utime, usage.ru_stime, peak.mib)
+
+
+class _Peak:
+    """Largest memory of another process, looked at while it runs.
+
+    Not from its resource usage: there a process begins with the memory of the one that started it.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.mib = 0.0
+        self._status = Path(f"/proc/{pid}/status")
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> _Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            try:
+                text = self._status.read_text(encoding="ascii", errors="replace")
+            except OSError:
+                return
+            for line in text.splitlines():
+                if line.startswith("VmHWM:"):
+                    self.mib = max(self.mib, int(line.split()[1]) / 1024)
 
 
 def interleaved(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[Run]]:
