@@ -138,15 +138,11 @@ class LookedAtFrame:
     """A frame whose faces were looked at, for `Compositor.compose`.
 
     Attributes:
-        faces: in the order in which they are covered.
-        draw: makes the synthetic faces; None for plain coverings.
-        failed: all faces get the fallback for this reason.
+        draw: makes the synthetic faces; with None all faces get the fallback.
     """
 
     analyzed: AnalyzedFrame
-    faces: Sequence[TrackedFace] = ()
     draw: DrawFaces | None = None
-    failed: FallbackReason | None = None
 
 
 class Compositor:
@@ -171,18 +167,12 @@ class Compositor:
         """The part of the work that depends on the frames before. Never raises: what fails here is covered later."""
         try:
             self._release(analyzed.ended_track_ids)
-            if analyzed.detector_failed:
+            if analyzed.detector_failed or self._renderer is None or not analyzed.faces:
                 return LookedAtFrame(analyzed)
-            # Far faces first, so that where two overlap the nearer one ends on top.
-            faces = sorted(analyzed.faces, key=_area)
-            if self._renderer is None:
-                return LookedAtFrame(analyzed, faces, failed=FallbackReason.ASKED)
-            if not faces:
-                return LookedAtFrame(analyzed)
-            return LookedAtFrame(analyzed, faces, self._renderer.look(analyzed.frame, faces))
+            return LookedAtFrame(analyzed, self._renderer.look(analyzed.frame, _far_first(analyzed.faces)))
         except Exception as error:
             _log_failed(analyzed.frame, error)
-            return LookedAtFrame(analyzed, analyzed.faces, failed=FallbackReason.ENGINE_FAILED)
+            return LookedAtFrame(analyzed)
 
     def compose(self, given: AnalyzedFrame | LookedAtFrame) -> AnonymizedFrame:
         """Cover the faces, in the planes of the frame itself.
@@ -212,10 +202,13 @@ class Compositor:
                 self._renderer.release(track_id)
 
     def _cover_all(self, frame: Frame, looked: LookedAtFrame) -> tuple[Covering, ...]:
-        ordered = looked.faces
+        ordered = _far_first(looked.analyzed.faces)
         if not ordered:
             return ()
-        answers = _drawn(frame, looked)
+        if self._renderer is None:
+            answers: list[RenderedFace | FallbackReason] = [FallbackReason.ASKED] * len(ordered)
+        else:
+            answers = _drawn(frame, ordered, looked.draw)
         frame.video.make_writable()
         coverings = []
         # Plain coverings first: one that is only guessed, or doubles another, must not hide a synthetic face.
@@ -236,20 +229,20 @@ class Compositor:
         return tuple(coverings)
 
 
-def _drawn(frame: Frame, looked: LookedAtFrame) -> list[RenderedFace | FallbackReason]:
+def _drawn(
+    frame: Frame, faces: Sequence[TrackedFace], draw: DrawFaces | None
+) -> list[RenderedFace | FallbackReason]:
     failed = FallbackReason.ENGINE_FAILED
-    if looked.draw is None:
-        return [looked.failed or failed] * len(looked.faces)
+    answers: list[RenderedFace | FallbackReason] = []
     try:
-        answers = looked.draw()
+        answers = draw() if draw is not None else answers
     except Exception as error:
         _log_failed(frame, error)
-        return [failed] * len(looked.faces)
-    if len(answers) != len(looked.faces):
-        return [failed] * len(looked.faces)
+    if len(answers) != len(faces):
+        return [failed] * len(faces)
     return [
         answer if not isinstance(answer, RenderedFace) or _is_covering(answer, face) else failed
-        for face, answer in zip(looked.faces, answers, strict=True)
+        for face, answer in zip(faces, answers, strict=True)
     ]
 
 
@@ -259,6 +252,11 @@ def _log_failed(frame: Frame, error: Exception) -> None:
 
 def _is_covering(rendered: RenderedFace, face: TrackedFace) -> bool:
     return rendered.is_usable() and rendered.covers_middle_of(face.box_xyxy_px)
+
+
+def _far_first(faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+    """So that where two overlap the nearer one ends on top."""
+    return sorted(faces, key=_area)
 
 
 def _area(face: TrackedFace) -> float:

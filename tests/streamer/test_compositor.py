@@ -16,6 +16,7 @@ from streamer.render.compositor import (
     Compositor,
     DrawFaces,
     FallbackReason,
+    LookedAtFrame,
     MaskReason,
     RenderedFace,
 )
@@ -112,6 +113,14 @@ def test_broken_renderer_leaves_a_covered_face(
     _assert_face_is_covered(before, _luma(result.frame))
     assert [c.reason for c in result.coverings] == [FallbackReason.ENGINE_FAILED]
     assert result.masked is None
+
+
+def test_faces_that_nobody_looked_at_are_covered() -> None:
+    frame = _noise_frame()
+    before = _luma(frame)
+    result = Compositor(_Renderer(lambda: [_patch()])).compose(LookedAtFrame(AnalyzedFrame(frame, [_face()])))
+    _assert_face_is_covered(before, _luma(result.frame))
+    assert [c.reason for c in result.coverings] == [FallbackReason.ENGINE_FAILED]
 
 
 def test_failed_detector_masks_the_whole_frame() -> None:
