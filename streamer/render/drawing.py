@@ -27,6 +27,7 @@ from streamer.render.motion import FaceMotion
 from streamer.render.occlusion import SkinGrid
 from streamer.render.paint import Paintable, cover_of, patch_scale
 from streamer.render.smoothing import OneEuroFilter
+from streamer.render.steady import SteadyOutput
 
 # Mean spread of R, G and B (0..1) below which a picture counts as black and white.
 GREY_SPREAD = 0.008
@@ -37,7 +38,7 @@ ASKED_FROM_SCALE, SHOWN_FROM_SCALE = 2, 3
 
 @dataclass(slots=True)
 class TrackLook:
-    """What drawing remembers of a track from frame to frame: light and grain. No picture of the real face."""
+    """What drawing remembers of a track from frame to frame: light, grain and paint. No picture of the real face."""
 
     skin: SkinGrid = field(default_factory=SkinGrid)
     finish: TrackFinish = field(default_factory=TrackFinish)
@@ -47,6 +48,7 @@ class TrackLook:
         default_factory=lambda: OneEuroFilter(minimum_cutoff_hz=1.0, speed_coefficient=4.0)
     )
     fade_in: FadeIn = field(default_factory=FadeIn)
+    steady: SteadyOutput = field(default_factory=SteadyOutput)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Conditioned:
     conditioning: Float32Array
     paintable: Paintable
     region: FaceRegion
-    finish: TrackFinish
+    look: TrackLook
 
 
 def conditioned(frame: Frame, item: FaceToDraw, appearances: Appearances | None = None) -> Conditioned:
@@ -114,7 +116,7 @@ def conditioned(frame: Frame, item: FaceToDraw, appearances: Appearances | None 
         # A sixteenth of the pixels tells, and over all of them it would cost as much as a network.
         without_colour=float(np.ptp(crop[::4, ::4], axis=2).mean()) < GREY_SPREAD,
     )
-    return Conditioned(item.slot, conditioning, paintable, item.region, look.finish)
+    return Conditioned(item.slot, conditioning, paintable, item.region, look)
 
 
 def _finest(
@@ -128,7 +130,7 @@ def _finest(
 
 def finished(ready: Conditioned, face: RenderedFace, frame_index: int) -> RenderedFace:
     """The face with the blur and the grain of what surrounds it."""
-    finish = ready.finish
+    finish = ready.look.finish
     if finish.is_due(frame_index):
         grey = ready.region.grey()
         region_from_display = invert_affine(ready.region.display_from_region)

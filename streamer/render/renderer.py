@@ -135,7 +135,10 @@ class SyntheticRenderer:
         if ready:
             output = self._decoder.run(np.stack([item.conditioning for item in ready]))
             for row, item in enumerate(ready):
-                made = painted(item.paintable, output.fields[row], output.mask[row], output.fill[row])
+                steady = item.look.steady(
+                    output.fields[row], output.mask[row], output.fill[row], frame.pts_seconds
+                )
+                made = painted(item.paintable, *steady)
                 answers[item.slot] = finished(item, made, frame.index)
         return answers
 
