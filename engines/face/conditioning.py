@@ -30,9 +30,10 @@ GRID_LEVELS = 32
 # The hole reaches this far beyond the hull of the face's points: a factor, then a distance in crop px.
 _HOLE_SCALE = 1.03
 _HOLE_MARGIN_PX = 3
-# The mesh stops short of the hairline; the skin above it identifies too. Part of the distance from chin to
-# top.
-_FOREHEAD_EXTRA = 0.06
+# The mesh stops short of the hairline, and most of what a recogniser learns beside the face it learns there. Part of
+# the distance from chin to top; less on a head seen from below, whose forehead goes away from the viewer, and more on
+# one seen from above.
+_FOREHEAD_EXTRA, _FOREHEAD_LEAN, _FOREHEAD_LIMITS = 0.135, 1.0, (0.06, 0.18)
 # Cells take their colour from skin well inside the hole, never from hair at its rim.
 _GRID_ERODE_PX = 9
 # Standard deviation, in cells, of the smoothing that takes the eyes and the mouth out of the grid.
@@ -67,13 +68,23 @@ def hole_mask(mesh_xy_px: npt.ArrayLike, *, reach_px: int = 0) -> UInt8Array:
     centre = (points.min(axis=0) + points.max(axis=0)) / 2.0
     grown = centre + (points - centre) * _HOLE_SCALE
     up = points[FOREHEAD_TOP] - points[CHIN]
+    extra = _forehead_extra(mesh) if mesh.shape[1] == 3 else _FOREHEAD_EXTRA
     # How far up the face a point lies: 0 at the middle, 1 at the top. Only the upper half is lifted.
     height = (points - (points[FOREHEAD_TOP] + points[CHIN]) / 2.0) @ up / max(float(up @ up) / 2.0, 1e-6)
-    grown = grown + np.clip(height, 0.0, 1.0)[:, None] * up * _FOREHEAD_EXTRA
+    grown = grown + np.clip(height, 0.0, 1.0)[:, None] * up * extra
     hull = cv2.convexHull(np.clip(grown + reach_px, -512.0, 512.0).astype(np.float32))
     mask = np.zeros((CROP_SIDE_PX + 2 * reach_px,) * 2, dtype=np.uint8)
     cv2.fillPoly(mask, [np.round(hull * (1 << _SHIFT)).astype(np.int32)], 1, cv2.LINE_8, _SHIFT)
     return _as_u8(cv2.dilate(mask, _disc(_HOLE_MARGIN_PX)))
+
+
+def _forehead_extra(mesh_xyz_px: Float64Array) -> float:
+    """How far the forehead reaches above the mesh, in distances from chin to top as the picture shows them."""
+    up = mesh_xyz_px[FOREHEAD_TOP] - mesh_xyz_px[CHIN]
+    back = np.cross(up, mesh_xyz_px[EYE_RIGHT].mean(axis=0) - mesh_xyz_px[EYE_LEFT].mean(axis=0))
+    back *= float(np.linalg.norm(up)) / max(float(np.linalg.norm(back)), 1e-6)
+    rise = float(back[:2] @ up[:2]) / max(float(up[:2] @ up[:2]), 1e-6)
+    return float(np.clip(_FOREHEAD_EXTRA * (1.0 + _FOREHEAD_LEAN * rise), *_FOREHEAD_LIMITS))
 
 
 def outline_mask(silhouette: UInt8Array, hole: UInt8Array) -> Float32Array:

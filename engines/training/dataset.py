@@ -40,7 +40,7 @@ _STEP_PX, _SHAKE_PX = 2.0, 0.25
 # How much larger than its own the hole of a sample is: from, and up to but not.
 _HOLE_GROWTH_PX = (0, 5)
 # How much the surroundings are softened; about what the product does, so that this can be chosen afterwards.
-_SOFTENED_PX = (5.0, 12.0)
+_SOFTENED_PX = (1.0, 5.0)
 _TONES_KEPT = 512
 _REFRESH_EVERY = 3000
 
@@ -89,6 +89,7 @@ class Shares:
     coding: float = 0.4
     occluder: float = 0.15
     hidden_mouth: float = 0.5
+    recoloured: float = 0.0
 
 
 @dataclass
@@ -231,6 +232,8 @@ class SampleMaker:
             silhouette = _without_mouth(silhouette, target_mesh)
         outline = self._outline(silhouette, hole, head_pose(target_mesh))
         warped = self._relit(warped, outline, same_picture)
+        if rng.random() < shares.recoloured:
+            scene.crop = degrade.recolour_surroundings(scene.crop, scene.mesh, rng)
         truth, seen, warped = self._damaged(scene.crop, warped)
         if rng.random() < shares.occluder:
             seen = degrade.occlude(seen, scene.mesh, rng)

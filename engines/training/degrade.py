@@ -131,6 +131,32 @@ def occlude(picture: Float32Array, mesh_xy_px: Float64Array, rng: np.random.Gene
     return _f32(np.clip(picture * (1 - soft) + (colour + grain) * rim * soft, 0.0, 1.0))
 
 
+def recolour_surroundings(
+    picture: Float32Array, mesh_xy_px: Float64Array, rng: np.random.Generator
+) -> Float32Array:
+    """Another, often strong colour beside the face: all around it, or on one side.
+
+    Portraits stand before calm backgrounds, and hair or neck lies between these and the face; a camera sees walls
+    of every colour right beside a cheek.
+
+    Args:
+        mesh_xy_px: (468, 2 or 3), the face's mesh in px of the picture.
+    """
+    size, face = picture.shape[0], np.clip(mesh_xy_px[:, :2], -2.0 * picture.shape[0], 3.0 * picture.shape[0])
+    outside = np.ones((size, size), dtype=np.float32)
+    cv2.fillPoly(
+        outside, [np.round(cv2.convexHull(face.astype(np.float32))).astype(np.int32)], 0.0, cv2.LINE_AA
+    )
+    outside = _f32(cv2.GaussianBlur(outside, (0, 0), 0.7))
+    if rng.random() < 0.6:
+        turn, along = rng.uniform(0.0, 2.0 * np.pi), np.arange(size, dtype=np.float32)
+        centre = face.mean(axis=0)
+        side = (along - centre[0]) * np.cos(turn) + ((along - centre[1]) * np.sin(turn))[:, None]
+        outside = _f32(outside / (1.0 + np.exp(-np.clip(side / rng.uniform(1.0, 6.0), -30.0, 30.0))))
+    amount = _f32(outside * rng.uniform(0.4, 1.0))[..., None]
+    return _f32(picture * (1.0 - amount) + rng.random(3).astype(np.float32) * amount)
+
+
 def _draw_hand(mask: Float32Array, face: Float64Array, rng: np.random.Generator) -> None:
     """A palm with two to four fingers side by side, reaching for a point of the face from outside."""
     size = mask.shape[0]

@@ -261,6 +261,19 @@ def test_an_occluder_covers_a_part(seed: int) -> None:
     assert covered.max() <= 1.0
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_surroundings_change_colour_and_the_face_does_not(seed: int) -> None:
+    picture, mesh = np.full((128, 128, 3), 0.5, np.float32), mesh_of(0.0)
+    recoloured = degrade.recolour_surroundings(picture, mesh, np.random.default_rng(seed))
+    face = np.zeros((128, 128), np.uint8)
+    cv2.fillConvexPoly(face, cv2.convexHull(mesh[:, :2].astype(np.int32)), 1)
+    inner = cv2.erode(face, np.ones((9, 9), np.uint8)) > 0
+    assert inner.sum() > 1000
+    assert np.abs(recoloured - picture)[inner].max() < 0.01
+    assert np.abs(recoloured - picture)[face == 0].max() > 0.05
+    assert ((recoloured >= 0) & (recoloured <= 1)).all()
+
+
 def test_an_occluder_ends_at_the_hole(people: People) -> None:
     clean = ("cross", "noise", "coding", "exposure", "resolution", "other_hole")
     plain, outside = dict.fromkeys(clean, 0.0), 0

@@ -8,7 +8,7 @@ import pytest
 
 from engines.face import conditioning
 from engines.face.compose import blend_alpha, compose, resized
-from engines.face.pose import Similarity3D, crop_from_mesh
+from engines.face.pose import Similarity3D, crop_from_mesh, head_pose
 from engines.face.template import transform_points
 from engines.face.topology import EYE_LEFT, LIPS_OUTER, OVAL, canonical_mesh
 
@@ -57,6 +57,22 @@ def test_hole_reaches_above_the_mesh_more_than_below() -> None:
     rows = np.nonzero(conditioning.hole_mask(mesh).any(axis=1))[0]
     above, below = mesh[:, 1].min() - rows[0], rows[-1] - mesh[:, 1].max()
     assert above > below + 4
+
+
+def reach_above(pitch_degrees: float) -> float:
+    """How far the hole reaches above the mesh, in heights of the mesh; positive pitch: the chin is up."""
+    pitch = np.radians(pitch_degrees)
+    rotation = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
+    mesh = Similarity3D(1.0, rotation, np.zeros(3)).apply(canonical_mesh())
+    assert head_pose(mesh).pitch_radians == pytest.approx(np.radians(pitch_degrees), abs=0.01)
+    crop = transform_points(crop_from_mesh(mesh), mesh)
+    top = np.nonzero(conditioning.hole_mask(crop).any(axis=1))[0][0]
+    return float((crop[:, 1].min() - top) / np.ptp(crop[:, 1]))
+
+
+def test_hole_reaches_less_far_up_on_a_head_seen_from_below() -> None:
+    below, level, above = (reach_above(pitch) for pitch in (25.0, 0.0, -25.0))
+    assert below + 0.03 < level < above
 
 
 def test_alpha_falls_softly_and_treats_the_border_of_the_crop_as_covered() -> None:
