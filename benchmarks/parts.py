@@ -68,7 +68,9 @@ def privacy(context: Context) -> Part:
     finally:
         toolkit.close()
     tables = [_reid_table(outcome), _again_table(outcome)]
-    notes = [f"Missed: {line}" for line in outcome.broken]
+    notes = [f"Judged: {outcome.judged}."]
+    notes += [f"Missed: {line}" for line in outcome.broken]
+    notes += [f"Not resolved: {line}" for line in outcome.unresolved]
     notes += [f"Recognisers that took no part in training: {', '.join(outcome.held_out) or 'none'}."]
     notes += [
         f"{recogniser} is not there; see `veilstream models fetch`." for recogniser in recognisers.missing

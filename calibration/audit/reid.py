@@ -15,6 +15,7 @@ The attacks differ in what the attacker has:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ NAIVE = "naive"
 ENROLLED = "parrot, enrolled"
 FINE_TUNED = "parrot, head"
 COMPARED = "cosine"
+TAR_LIMITS = {NAIVE: MAX_NAIVE_TAR, ENROLLED: MAX_PARROT_TAR, FINE_TUNED: MAX_PARROT_TAR}
+"""Largest TAR at FAR 0.1 % of the attacks that are judged."""
 REQUIRED_ROWS = ("original", "epsilon 0", "blur", "solid")
 """Beside the rows of ours; `report.reid_table` adds chance."""
 
@@ -313,23 +316,65 @@ def missing_rows(results: Sequence[AttackResult]) -> list[str]:
     return [row for row in REQUIRED_ROWS if row not in shown]
 
 
+def trials_needed(limit: float) -> int:
+    """Trials of which none may succeed for a rate above `limit` to be ruled out at 95 %, one-sided.
+
+    598 at 0.5 % and 149 at 2 %: (1 - limit)^n <= 0.05.
+    """
+    return math.ceil(math.log(CONFIDENCE_ERROR) / math.log1p(-limit))
+
+
 def broken_bars(results: Sequence[AttackResult], judged_rows: Sequence[str]) -> list[str]:
-    """One line for each bar that a result of the judged rows misses; empty when the claim holds.
+    """One line for each bar that a result of the judged rows misses.
 
     Judged are the rows of ours at epsilon <= 1 with recognisers held out of training: naive TAR at FAR 1e-3
     at most 0.5 %, both parrots at most 2 %, cosine shift within .05 of strangers. Linkage and reversal are
-    reported, not judged.
+    reported, not judged. Where a run is too small (`unresolved_bars`), only what its interval leaves no doubt of is
+    missed; so no line is no proof that the bars hold.
     """
-    limits = {NAIVE: MAX_NAIVE_TAR, ENROLLED: MAX_PARROT_TAR, FINE_TUNED: MAX_PARROT_TAR}
     missed = []
     for result in results:
         if result.row not in judged_rows:
             continue
         where = f"{result.row}, {result.recogniser}, {result.attack}"
-        tar = result.tar_far_1e3.tar.value
-        limit = limits.get(result.attack)
-        if limit is not None and tar > limit:
-            missed.append(f"{where}: TAR at FAR 0.1 % is {100 * tar:.2f} %, more than {100 * limit:g} %")
-        if result.shift is not None and abs(result.shift.shift) > MAX_COSINE_SHIFT:
-            missed.append(f"{where}: cosine shift {result.shift.shift:+.3f}, beyond {MAX_COSINE_SHIFT}")
+        limit = TAR_LIMITS.get(result.attack)
+        if limit is not None:
+            found, tar = result.tar_far_1e3, result.tar_far_1e3.tar
+            resolved = found.resolved and tar.trials >= trials_needed(limit)
+            if (tar.value if resolved else tar.low) > limit:
+                missed.append(
+                    f"{where}: TAR at FAR 0.1 % is {100 * tar.value:.2f} %, more than {100 * limit:g} %"
+                )
+        if result.shift is not None:
+            interval = result.shift.interval
+            doubt = 0.0 if interval <= MAX_COSINE_SHIFT else interval
+            if abs(result.shift.shift) - doubt > MAX_COSINE_SHIFT:
+                missed.append(f"{where}: cosine shift {result.shift.shift:+.3f}, beyond {MAX_COSINE_SHIFT}")
     return missed
+
+
+def unresolved_bars(results: Sequence[AttackResult], judged_rows: Sequence[str]) -> list[str]:
+    """One line for each bar that these results cannot tell to hold, with what it takes; empty when they can.
+
+    A rate needs as many pairs of one person as rule the limit out when none is accepted, and a threshold that is
+    resolved; a shift, a 95 % interval no wider than its bar.
+    """
+    judged = [result for result in results if result.row in judged_rows]
+    lines = []
+    for attack, limit in TAR_LIMITS.items():
+        found = [result.tar_far_1e3 for result in judged if result.attack == attack]
+        if not found:
+            lines.append(f"{attack}: was not tried on any picture that is judged")
+            continue
+        fewest, needed = min(one.tar.trials for one in found), trials_needed(limit)
+        if fewest < needed:
+            lines.append(
+                f"{attack}: TAR <= {100 * limit:g} % takes {needed} pairs of one person, {fewest} are here"
+            )
+        if not all(one.resolved for one in found):
+            lines.append(f"{attack}: FAR 0.1 % takes 1,000 pairs of strangers, fewer are here")
+    shifts = [result.shift for result in judged if result.attack == NAIVE]
+    # Written so that an interval that is no number counts as too wide.
+    if not all(shift is not None and shift.interval <= MAX_COSINE_SHIFT for shift in shifts):
+        lines.append(f"cosine shift: known less well than to {MAX_COSINE_SHIFT}; it takes more probes")
+    return lines

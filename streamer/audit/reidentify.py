@@ -10,7 +10,7 @@ Pictures come in the order of the pairs, so that a run that is stopped still has
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
@@ -19,6 +19,9 @@ import numpy.typing as npt
 
 from calibration.audit.reid import (
     FINE_TUNED,
+    MAX_COSINE_SHIFT,
+    MAX_NAIVE_TAR,
+    MAX_PARROT_TAR,
     NAIVE,
     AttackResult,
     broken_bars,
@@ -27,6 +30,7 @@ from calibration.audit.reid import (
     naive_attack,
     parrot_attacks,
     reversal_attack,
+    unresolved_bars,
 )
 from calibration.audit.svg import Series, line_chart
 from calibration.audit.vectors import FloatArray, IntArray
@@ -39,6 +43,9 @@ from streamer.errors import InputError
 
 JUDGED_UP_TO_EPSILON = 1.0
 LEAST_TAR_ON_ORIGINALS = 0.5
+LEAST_HELD_OUT = 2
+LEAST_SYNTHETIC = 0.95
+"""Share of the judged pictures that a synthetic person must stand in: 99.8 % on LFW."""
 PORTRAITS_PER_PART = 500
 
 
@@ -60,7 +67,9 @@ class ReidOutcome:
         held_out: recognisers that took no part in training.
         portraits: pictures looked at; `portraits_asked`, those that were to be.
         faceless: pictures left out because the detector finds no face in them.
-        broken: one line per bar that was missed; empty when the claim holds.
+        judged: which bars, of which pictures, by which recognisers.
+        broken: one line per bar that was missed.
+        unresolved: one line for whatever keeps this run from being evidence. The claim holds when both are empty.
     """
 
     results: list[AttackResult]
@@ -71,7 +80,13 @@ class ReidOutcome:
     probes: int
     gallery: int
     faceless: int
+    judged: str
     broken: list[str]
+    unresolved: list[str]
+
+    @property
+    def holds(self) -> bool:
+        return not self.broken and not self.unresolved
 
 
 def run_reid(
@@ -103,26 +118,42 @@ def run_reid(
     return _attacked(seen, rows, recognisers, asked, asked)
 
 
-def claim_broken(
-    results: Sequence[AttackResult], rows: Sequence[Row], recognisers: Sequence[Recogniser]
+def judged_rows(rows: Sequence[Row]) -> list[str]:
+    """Names of the rows that the claim is about: ours, with an epsilon up to 1."""
+    return [row.name for row in rows if row.epsilon is not None and row.epsilon <= JUDGED_UP_TO_EPSILON]
+
+
+def no_evidence(
+    results: Sequence[AttackResult],
+    counts: Sequence[RowCount],
+    judged: Sequence[str],
+    held_out: Collection[str],
 ) -> list[str]:
-    """The bars that are missed, and whatever keeps this run from being evidence."""
-    held_out = {recogniser.name for recogniser in recognisers if recogniser.held_out}
-    judged = [row.name for row in rows if row.epsilon is not None and row.epsilon <= JUDGED_UP_TO_EPSILON]
-    broken = broken_bars([result for result in results if result.recogniser in held_out], judged)
-    broken += [f"the row {name!r} is missing" for name in missing_rows(results)]
-    if not held_out:
-        broken.append(
-            "no recogniser that took no part in training: veilstream models fetch attacker-fr-feature"
+    """Whatever keeps a run from being evidence, one line each with what is needed.
+
+    Args:
+        counts: pictures of each row.
+        judged: rows that are judged.
+        held_out: recognisers that took no part in training.
+    """
+    lines = [f"the row {name!r} is missing" for name in missing_rows(results)]
+    if len(held_out) < LEAST_HELD_OUT:
+        lines.append(
+            f"{len(held_out)} recognisers that took no part in training, {LEAST_HELD_OUT} are needed: veilstream models"
+            " fetch attacker-fr-feature attacker-dlib attacker-dlib-points; pip install 'veilstream[audit]'"
         )
+    for count in counts:
+        if count.row in judged and count.synthetic < LEAST_SYNTHETIC * count.pictures:
+            lines.append(
+                f"{count.row}: a synthetic person stands in {count.synthetic} of {count.pictures} pictures, the others"
+                f" are plainly covered; it takes {100 * LEAST_SYNTHETIC:g} %"
+            )
     for result in results:
         if (result.row, result.attack) == (ORIGINAL, NAIVE):
             tar = result.tar_far_1e3.tar.value
             if tar < LEAST_TAR_ON_ORIGINALS:
-                broken.append(
-                    f"{result.recogniser} knows only {100 * tar:.1f} % of the originals: no evidence"
-                )
-    return broken
+                lines.append(f"{result.recogniser} knows only {100 * tar:.1f} % of the originals")
+    return lines + unresolved_bars([one for one in results if one.recogniser in held_out], judged)
 
 
 def reid_chart(outcome: ReidOutcome) -> str:
@@ -225,17 +256,32 @@ def _attacked(
     for row in rows:
         for recogniser in recognisers:
             results += _attacks(row, recogniser, seen, names)
+    counts, judged = list(seen.counts.values()), judged_rows(rows)
+    held_out = [recogniser.name for recogniser in recognisers if recogniser.held_out]
+    unresolved = no_evidence(results, counts, judged, held_out)
+    if portraits < asked:
+        unresolved.insert(0, f"{portraits} of {asked} portraits were looked at so far")
     return ReidOutcome(
         results=results,
-        counts=list(seen.counts.values()),
-        held_out=[recogniser.name for recogniser in recognisers if recogniser.held_out],
+        counts=counts,
+        held_out=held_out,
         portraits=portraits,
         portraits_asked=asked,
         probes=len(seen.probes.people),
         gallery=len(seen.gallery.people),
         faceless=seen.faceless,
-        broken=claim_broken(results, rows, recognisers),
+        judged=_judged_line(judged, held_out),
+        broken=broken_bars([result for result in results if result.recogniser in held_out], judged),
+        unresolved=unresolved,
     )
+
+
+def _judged_line(judged: Sequence[str], held_out: Sequence[str]) -> str:
+    bars = (
+        f"naive TAR <= {100 * MAX_NAIVE_TAR:g} % and the parrots' <= {100 * MAX_PARROT_TAR:g} % at FAR 0.1 %, cosine"
+        f" shift within {MAX_COSINE_SHIFT}"
+    )
+    return f"{', '.join(judged) or 'no row'}, by {', '.join(held_out) or 'no recogniser'}: {bars}"
 
 
 def _attacks(row: Row, recogniser: Recogniser, seen: _Seen, names: dict[str, int]) -> list[AttackResult]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from rich.console import Console
 
 from calibration.audit.heads import Enrolment, FineTunedHead
 from calibration.audit.reid import (
+    AttackResult,
     Rate,
+    Verification,
     area_under_curve,
     broken_bars,
     cosine_shift,
@@ -23,6 +26,8 @@ from calibration.audit.reid import (
     rank1,
     reversal_attack,
     tar_at_far,
+    trials_needed,
+    unresolved_bars,
 )
 from calibration.audit.report import print_table, reid_table, write_json
 from calibration.audit.vectors import unit_rows
@@ -64,6 +69,52 @@ def test_naive_finds_nothing_in_strangers(faces: np.ndarray, generator: np.rando
     assert result.shift is not None
     assert abs(result.shift.shift) < 4 * result.shift.standard_error
     assert broken_bars([result], ["epsilon 0"]) == []
+
+
+def test_a_limit_takes_as_many_trials_as_rule_it_out() -> None:
+    """0 of n: the one-sided 95 % bound 1 - .05^(1/n) is the limit at n, and above it at one trial fewer."""
+    assert [trials_needed(limit) for limit in (0.005, 0.02)] == [598, 149]
+    for limit in (0.005, 0.02):
+        enough = trials_needed(limit)
+        assert 1 - 0.05 ** (1 / enough) <= limit < 1 - 0.05 ** (1 / (enough - 1))
+
+
+def _strangers(people: int, generator: np.random.Generator) -> list[AttackResult]:
+    who = np.arange(people)
+    gallery, clean, probes = (unit_rows(generator.normal(size=(people, DIMENSION))) for _ in range(3))
+    naive = naive_attack("epsilon 0", "toy", probes, who, clean, who, originals=clean)
+    return [naive, *parrot_attacks("epsilon 0", "toy", gallery, who, probes, who)]
+
+
+def test_bars_are_resolved_by_many_people_and_not_by_few(generator: np.random.Generator) -> None:
+    many = _strangers(600, generator)
+    assert broken_bars(many, ["epsilon 0"]) == unresolved_bars(many, ["epsilon 0"]) == []
+    few = _strangers(20, generator)
+    lines = "\n".join(unresolved_bars(few, ["epsilon 0"]))
+    assert "naive: TAR <= 0.5 % takes 598 pairs of one person, 20 are here" in lines
+    assert "parrot, head: TAR <= 2 % takes 149 pairs of one person, 20 are here" in lines
+    assert "naive: FAR 0.1 % takes 1,000 pairs of strangers, fewer are here" in lines
+    # One of 20 by chance is 5 %, and says nothing of a bar of .5 %.
+    assert broken_bars([replace(few[0], tar_far_1e3=_accepted(1, 20), shift=None)], ["epsilon 0"]) == []
+    assert len(broken_bars([replace(few[0], tar_far_1e3=_accepted(9, 20), shift=None)], ["epsilon 0"])) == 1
+
+
+def _accepted(successes: int, trials: int) -> Verification:
+    return Verification(1e-3, 0.5, Rate(successes, trials), resolved=trials * (trials - 1) >= 1000)
+
+
+def test_what_was_not_tried_is_not_resolved(generator: np.random.Generator) -> None:
+    naive, *parrots = _strangers(600, generator)
+    assert len(unresolved_bars([naive, *parrots], ["epsilon 1"])) == 3
+    assert any("head: was not tried" in line for line in unresolved_bars([naive, parrots[0]], ["epsilon 0"]))
+    assert naive.shift is not None
+    for shift in (
+        None,
+        replace(naive.shift, standard_error=0.03),
+        replace(naive.shift, standard_error=np.nan),
+    ):
+        (line,) = unresolved_bars([replace(naive, shift=shift), *parrots], ["epsilon 0"])
+        assert line.startswith("cosine shift")
 
 
 def test_the_opposite_of_the_original_is_no_hiding_place(faces: np.ndarray) -> None:

@@ -8,12 +8,21 @@ import cv2
 import numpy as np
 import pytest
 
+from calibration.audit.reid import (
+    ENROLLED,
+    FINE_TUNED,
+    NAIVE,
+    AttackResult,
+    CosineShift,
+    Rate,
+    Verification,
+)
 from calibration.scenes import drawn_cutout
 from engines.detectors import Detection
 from streamer.audit.lfw import ProbesAndGallery, read_matched_pairs
 from streamer.audit.pictures import CentralFace, Covered, FoundFace, frame_of_picture, rgb_of_frame
 from streamer.audit.recognisers import open_recognisers
-from streamer.audit.reidentify import reid_chart, run_reid
+from streamer.audit.reidentify import ReidOutcome, RowCount, no_evidence, reid_chart, run_reid
 from streamer.audit.rows import Row, original_row
 from streamer.errors import InputError
 
@@ -38,11 +47,10 @@ def lfw(tmp_path: Path) -> Path:
 class _Colour:
     """Recognises people by the mean colour of their picture."""
 
-    name = "colour"
     has_common_part = True
 
-    def __init__(self, held_out: bool = True) -> None:
-        self.held_out = held_out
+    def __init__(self, name: str = "colour", held_out: bool = True) -> None:
+        self.name, self.held_out = name, held_out
 
     def encode(self, picture_rgb_u8: np.ndarray, face: FoundFace) -> np.ndarray:
         return picture_rgb_u8.mean(axis=(0, 1)).astype(np.float32) + np.float32(1.0)
@@ -54,11 +62,11 @@ def _detect(picture_rgb_u8: np.ndarray) -> list[Detection]:
     return [corner, Detection(np.array([10, 10, 50, 50], np.float32), 0.9, points)]
 
 
-def _noise(name: str, epsilon: float | None) -> Row:
+def _noise(name: str, epsilon: float | None, synthetic: bool = True) -> Row:
     random = np.random.default_rng(5)
 
     def make(picture_rgb_u8: np.ndarray, face: FoundFace) -> Covered:
-        return Covered(np.full((64, 64, 3), random.integers(0, 255, 3), np.uint8), synthetic=True)
+        return Covered(np.full((64, 64, 3), random.integers(0, 255, 3), np.uint8), synthetic)
 
     return Row(name, make, 2, epsilon)
 
@@ -79,21 +87,22 @@ def test_a_list_that_names_a_missing_picture_is_refused(lfw: Path) -> None:
         read_matched_pairs(lfw / "images" / "P_1", 100)
 
 
-def _outcome(pictures: ProbesAndGallery, rows: list[Row], held_out: bool = True) -> list[str]:
+def _outcome(pictures: ProbesAndGallery, rows: list[Row], held_out: int = 2) -> ReidOutcome:
     plain = [_noise("blur", None), _noise("solid", None)]
-    outcome = run_reid(pictures, CentralFace(_detect), [original_row(), *rows, *plain], [_Colour(held_out)])
+    recognisers = [_Colour(f"colour {number}", held_out=number < held_out) for number in range(2)]
+    outcome = run_reid(pictures, CentralFace(_detect), [original_row(), *rows, *plain], recognisers)
     assert reid_chart(outcome).startswith("<svg")
     assert outcome.probes == outcome.gallery == PEOPLE
     assert {count.row: count.pictures for count in outcome.counts}["blur"] == 3 * PEOPLE
     originals = [result for result in outcome.results if result.row == "original"]
     assert all(result.tar_far_1e3.tar.value == 1.0 for result in originals if result.attack == "naive")
-    return outcome.broken
+    return outcome
 
 
 def test_pictures_that_keep_the_face_miss_the_bars(lfw: Path) -> None:
     pictures = read_matched_pairs(lfw, 100)
     leak = Row("epsilon 0", lambda picture, _face: Covered(picture, synthetic=True), 1, 0.0)
-    broken = _outcome(pictures, [leak])
+    broken = _outcome(pictures, [leak]).broken
     assert any("naive: TAR" in line for line in broken)
     assert any("cosine shift" in line for line in broken)
 
@@ -101,14 +110,48 @@ def test_pictures_that_keep_the_face_miss_the_bars(lfw: Path) -> None:
 def test_rows_above_the_judged_epsilon_are_shown_but_not_judged(lfw: Path) -> None:
     pictures = read_matched_pairs(lfw, 100)
     leak = Row("epsilon 4", lambda picture, _face: Covered(picture, synthetic=True), 1, 4.0)
-    assert not any("epsilon 4" in line for line in _outcome(pictures, [_noise("epsilon 0", 0.0), leak]))
+    outcome = _outcome(pictures, [_noise("epsilon 0", 0.0), leak])
+    assert not any("epsilon 4" in line for line in (outcome.judged, *outcome.broken, *outcome.unresolved))
+    assert outcome.judged.startswith("epsilon 0, by colour 0, colour 1: ")
 
 
-def test_a_table_without_its_rows_or_a_held_out_recogniser_is_no_evidence(lfw: Path) -> None:
+def test_a_few_people_are_no_evidence(lfw: Path) -> None:
+    outcome = _outcome(read_matched_pairs(lfw, 100), [_noise("epsilon 0", 0.0)])
+    assert not outcome.holds
+    assert any("naive: FAR 0.1 %" in line for line in outcome.unresolved)
+    assert any(f"598 pairs of one person, {PEOPLE} are here" in line for line in outcome.unresolved)
+
+
+def test_a_table_without_its_rows_or_two_held_out_recognisers_is_no_evidence(lfw: Path) -> None:
+    outcome = _outcome(read_matched_pairs(lfw, 100), [_noise("epsilon 1", 1.0)], held_out=1)
+    assert any("'epsilon 0' is missing" in line for line in outcome.unresolved)
+    assert any("1 recognisers that took no part" in line for line in outcome.unresolved)
+
+
+def test_pictures_that_are_plainly_covered_are_no_evidence_of_ours(lfw: Path) -> None:
     pictures = read_matched_pairs(lfw, 100)
-    broken = _outcome(pictures, [_noise("epsilon 1", 1.0)], held_out=False)
-    assert any("'epsilon 0' is missing" in line for line in broken)
-    assert any("no recogniser that took no part" in line for line in broken)
+    outcome = _outcome(pictures, [_noise("epsilon 0", 0.0, synthetic=False), _noise("epsilon 1", 1.0)])
+    (line,) = [line for line in outcome.unresolved if "plainly covered" in line]
+    assert line.startswith(f"epsilon 0: a synthetic person stands in 0 of {3 * PEOPLE} pictures")
+
+
+def _result(row: str, recogniser: str, attack: str, accepted: int) -> AttackResult:
+    found = Verification(1e-3, 0.5, Rate(accepted, 1000), resolved=True)
+    shift = CosineShift(0.0, 0.0, 0.01, 0.001) if attack == NAIVE else None
+    return AttackResult(row, recogniser, attack, 900, found, found, 0.5, shift=shift)
+
+
+def test_a_run_with_everything_that_is_needed_is_evidence() -> None:
+    results = [
+        _result(row, recogniser, attack, 900 if row == "original" else 1)
+        for row in ("original", "epsilon 0", "blur", "solid")
+        for recogniser in ("one", "two")
+        for attack in (NAIVE, ENROLLED, FINE_TUNED)
+    ]
+    counts = [RowCount("epsilon 0", 1000, 980), RowCount("blur", 1000, 0)]
+    assert no_evidence(results, counts, ["epsilon 0"], ["one", "two"]) == []
+    counts[0].synthetic = 940
+    assert len(no_evidence(results, counts, ["epsilon 0"], ["one", "two"])) == 1
 
 
 def test_the_face_in_the_middle_is_taken_and_must_be_found_at_its_place_again() -> None:

@@ -41,15 +41,16 @@ def reid(
 ) -> None:
     """Attack anonymized portraits with face recognisers: naive, parrots, learned reversal, linkage.
 
-    Judged are epsilons up to 1 with recognisers that took no part in training. With --out, the table so far is written
-    from time to time: a run that is stopped leaves what it has seen.
+    Judged are epsilons up to 1 with recognisers that took no part in training, of which it takes two, and 598 pairs
+    of one person. A run that cannot tell whether the bars hold says so and ends with status 1, as one that misses them
+    does. With --out, the table so far is written from time to time: a run that is stopped leaves what it has seen.
     """
     values = _numbers(epsilons)
     pictures = read_matched_pairs(lfw, pairs)
     recognisers = open_recognisers(threads)
     errors = Console(stderr=True)
     for line in recognisers.missing:
-        errors.print(f"left out: {line}", highlight=False)
+        errors.print(f"left out: {line}", highlight=False, markup=False)
     settings = make_settings(privacy={"codebook": codebook}, decoder=decoder, threads=threads)
     toolkit = Toolkit(settings, wrap_engine=RememberingEngine)
 
@@ -74,7 +75,7 @@ def reid(
         toolkit.close()
     _show_reid(outcome)
     write(outcome)
-    if outcome.broken:
+    if not outcome.holds:
         raise typer.Exit(FAILED)
 
 
@@ -90,8 +91,13 @@ def _show_reid(outcome: ReidOutcome) -> None:
         f"{outcome.probes} probes, {outcome.gallery} in the gallery, {outcome.faceless} without a face; took no part in"
         f" training: {', '.join(outcome.held_out) or 'none'}"
     )
+    console.print(f"judged: {outcome.judged}", highlight=False, markup=False, soft_wrap=True)
     for line in outcome.broken:
-        console.print(f"FAIL {line}", style="red", highlight=False)
+        console.print(f"FAIL {line}", style="red", highlight=False, markup=False, soft_wrap=True)
+    for line in outcome.unresolved:
+        console.print(f"NOT RESOLVED {line}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if outcome.holds:
+        console.print("PASS", style="green")
 
 
 def _numbers(text: str) -> list[float]:
