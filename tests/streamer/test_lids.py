@@ -35,8 +35,21 @@ def test_eyes_of_any_width_are_open_at_rest_and_shut_in_a_blink(open_value: floa
     assert 0.2 < half < 0.8
 
 
-def test_the_first_frame_is_taken_for_open() -> None:
-    assert LidState().openness(np.array([0.1, 0.1]), 0.0) == (1.0, 1.0)
+def test_eyes_are_taken_for_open_in_the_first_frame_unless_they_are_plainly_shut() -> None:
+    assert LidState().openness(np.array([0.2, 0.4]), 0.0) == (1.0, 1.0)
+    assert LidState().openness(np.array([0.06, 0.06]), 0.0) == (0.0, 0.0)
+
+
+def test_who_comes_in_blinking_does_not_open_the_eyes_before_they_are_open() -> None:
+    state = LidState()
+    blink = [
+        state.openness(np.array([value, value]), 0.0)[0]
+        for value in (0.06, 0.06, 0.05, 0.05, 0.04, 0.06, 0.09)
+    ]
+    assert blink == [0.0] * len(blink)
+    opened = [state.openness(np.array([0.3, 0.3]), 0.0)[0] for _ in range(20)]
+    assert opened == [1.0] * len(opened)
+    assert state.openness(np.array([0.1, 0.1]), 0.0) == (0.0, 0.0)
 
 
 def test_blinks_do_not_move_what_open_means() -> None:
