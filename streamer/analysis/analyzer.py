@@ -29,6 +29,8 @@ from streamer.frame import (
 )
 
 _log = logging.getLogger(__name__)
+# A face that is not seen for longer begins a new track, for which a new person is drawn.
+LOST_SECONDS = 1.0
 
 
 class DetectionLike(Protocol):
@@ -78,7 +80,7 @@ class AnalyzerSettings:
     depth_seconds: float | None = None
     hold_frames: int = 12
     hold_seconds: float | None = None
-    lost_seconds: float = 1.0
+    lost_seconds: float = LOST_SECONDS
     stale_after_frames: int = 30
 
     def __post_init__(self) -> None:
@@ -193,6 +195,10 @@ class Analyzer:
     def flush(self) -> list[AnalyzedFrame]:
         """The stream ended: the frames that still wait, in order."""
         return self._look_ahead.flush()
+
+    def let_out(self) -> list[AnalyzedFrame]:
+        """The next frame is late: the frames that still wait, in order. Tracks go on."""
+        return self._look_ahead.let_out()
 
     def _breaks_off(self, frame: Frame) -> bool:
         """True where the source itself says that a frame does not continue the one before."""

@@ -156,6 +156,10 @@ class LookAhead:
         Everything that still waits. Tracks that show on the last frame are not told as ended.
         """
         self._ended.update(self._paths)
+        return self.let_out()
+
+    def let_out(self) -> list[AnalyzedFrame]:
+        """Everything that still waits, without an end of its tracks."""
         return [self._emit() for _ in range(len(self._waiting))]
 
     def _clock(self, frame: Frame) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from calibration.errors import CalibrationError
-from streamer.analysis import Analyzer, AnalyzerSettings, frames_for
+from streamer.analysis import LOST_SECONDS, Analyzer, AnalyzerSettings, frames_for
 from streamer.frame import AnalyzedFrame
 from streamer.identity import IdentityKeeper
 from streamer.live.frame import LiveFrame
@@ -93,6 +93,7 @@ class AnalysisStage:
         self._connection = 0
         self._dropped = 0
         self._broken_off = True
+        self._seen_at = time.monotonic()
         self._failing = False
         self._rate: float | None = None
         self._life: _Life | None = None
@@ -106,12 +107,14 @@ class AnalysisStage:
                 item = self._frames.get(self._camera.stall_seconds)
                 if isinstance(item, LiveFrame):
                     self._push(item)
+                    self._seen_at = time.monotonic()
                     continue
                 if item is None and not self._frames.is_done:
                     self._machine.go(CameraState.STALLED, "no picture in time")
-                # Nothing follows soon: what waits must not wait for it.
-                self._flush()
-            self._flush()
+                    self._let_out(breaks_off=time.monotonic() - self._seen_at >= LOST_SECONDS)
+                    continue
+                self._let_out(breaks_off=True)
+            self._let_out(breaks_off=True)
         finally:
             self.ready.finish()
 
@@ -120,9 +123,12 @@ class AnalysisStage:
         frame.index = self._index
         self._index += 1
         frame.discontinuity = self._broken_off or frame.connection != self._connection
-        self._connection, self._broken_off = frame.connection, False
+        self._connection = frame.connection
         try:
             life = self._life_for(frame)
+            # A new life breaks off the old one. This frame says so; were it said of the next one too, every face in
+            # the picture would be drawn for twice.
+            self._broken_off = False
             life.cadence.frame_at(frame.pts_seconds)
             emitted = life.analyzer.push(frame)
             if life.keeper is not None:
@@ -145,13 +151,14 @@ class AnalysisStage:
         if life.overload.is_late:
             self._frames.keep_newest(LATE_QUEUE_FRAMES)
 
-    def _flush(self) -> None:
-        self._broken_off = True
+    def _let_out(self, *, breaks_off: bool) -> None:
+        """Nothing follows soon: what waits must not wait for it. Where it breaks off, all tracks end."""
+        self._broken_off = self._broken_off or breaks_off
         life = self._life
         if life is None:
             return
         try:
-            emitted = life.analyzer.flush()
+            emitted = life.analyzer.flush() if breaks_off else life.analyzer.let_out()
         except Exception as error:
             self._failed(error)
         else:
@@ -179,7 +186,7 @@ class AnalysisStage:
         """
         rate = 1.0 / frame.interval_seconds
         if self._life is None or self._rate is None or abs(rate - self._rate) > 0.1 * self._rate:
-            self._flush()
+            self._let_out(breaks_off=True)
             self._rate = rate
             # Should the new one fail, the old one must not go on at another rate.
             self._life = None

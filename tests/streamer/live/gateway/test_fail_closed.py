@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,11 @@ class Bench:
         self.toolkit = Toolkit(settings.anonymize_settings(self.camera))
         self.telemetry = CameraTelemetry("door")
 
-    def run(self, items: list[LiveFrame | LinkLost]) -> list[AnonymizedFrame]:
-        """Everything that comes out for these."""
+    def run(self, items: Sequence[LiveFrame | LinkLost | float]) -> list[AnonymizedFrame]:
+        """Everything that comes out for these. Numbers are seconds without anything."""
         box: Mailbox[LiveFrame | LinkLost] = Mailbox(1000, lambda item: None)
-        for item in items:
-            box.put(item)
-        box.finish()
+        feeder = threading.Thread(target=self._feed, args=(box, items))
+        feeder.start()
         machine = StateMachine("door", self.telemetry.state)
         analysis = AnalysisStage(self.camera, box, self.toolkit, machine, self.telemetry)
         out: list[AnonymizedFrame] = []
@@ -67,9 +66,19 @@ class Bench:
         for thread in threads:
             thread.start()
         render.run()
-        for thread in threads:
+        for thread in (feeder, *threads):
             thread.join()
         return out
+
+    @staticmethod
+    def _feed(box: Mailbox[LiveFrame | LinkLost], items: Sequence[LiveFrame | LinkLost | float]) -> None:
+        for item in items:
+            if isinstance(item, float):
+                wait_for(lambda: not len(box), "what came before is read")
+                time.sleep(item)
+            else:
+                box.put(item)
+        box.finish()
 
 
 @pytest.fixture
@@ -210,6 +219,58 @@ def test_frames_of_two_connections_share_no_track(
     tracks = [{covering.face.track_id for covering in frame.coverings} for frame in out]
     assert len(out) == len(frames)
     assert not set.union(*tracks[:10]) & set.union(*tracks[10:])
+
+
+def _tracks(frames: list[AnonymizedFrame]) -> set[int]:
+    return {covering.face.track_id for frame in frames for covering in frame.coverings}
+
+
+def test_the_start_draws_once_for_each_face(bench: Callable[..., Bench], frames: list[LiveFrame]) -> None:
+    """A second draw would cost a second epsilon, and show the face as two people."""
+    item = bench(replace_with="synthetic")
+    out = item.run([*frames[:8], LinkLost()])
+    assert len(_tracks(out)) == 2
+    assert item.toolkit.ledger.spent(item.toolkit.settings.privacy.scope) == 2
+
+
+def test_a_new_life_draws_once_for_each_face(
+    bench: Callable[..., Bench], frames: list[LiveFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After analysis broke, and after a connection at another rate."""
+    push = Analyzer.push
+    calls = iter(range(1000))
+
+    def once_fails(self: Analyzer, frame: Any) -> Any:
+        if next(calls) == 3:
+            raise IndexError
+        return push(self, frame)
+
+    item = bench()
+    made = []
+    monkeypatch.setattr(item.toolkit, "new_renderer", lambda stream, depth: made.append(stream))
+    for frame in frames[12:]:
+        frame.connection, frame.interval_seconds = 2, 0.5 / RATE
+    monkeypatch.setattr(Analyzer, "push", once_fails)
+    out = item.run([*frames[:12], LinkLost(), *frames[12:]])
+    assert made == ["door", "door~2", "door~3"]
+    after_failure, after_loss = (
+        [frame for frame in out if frame.frame in part] for part in (frames[4:12], frames[12:])
+    )
+    assert len(after_failure) == 8
+    assert len(after_loss) == len(frames) - 12
+    assert len(_tracks(after_failure)) == len(_tracks(after_loss)) == 2
+
+
+@pytest.mark.parametrize(("late_seconds", "tracks"), [(0.5, 2), (1.5, 4)])
+def test_tracks_last_through_a_short_stall_alone(
+    bench: Callable[..., Bench], frames: list[LiveFrame], late_seconds: float, tracks: int
+) -> None:
+    """What waits is let out meanwhile. The camera's stamps need not tell of the stall."""
+    item = bench(stall_seconds=0.2)
+    out = item.run([*frames[:10], late_seconds, *frames[10:]])
+    assert len(out) == len(frames)
+    assert all(len(frame.coverings) == 2 for frame in out)
+    assert len(_tracks(out)) == tracks
 
 
 def test_a_dead_analysis_thread_leaves_the_placeholder_and_is_told(
