@@ -1,7 +1,7 @@
 """Which faces stay uncovered, and whose identity wanders: `python -m benchmarks.coverage [--data PATH]`.
 
-Runs the analysis stage as files run it (detector, tracker, look-ahead) over synthetic scenes with exact truth
-and, with --data, over the pseudo-truth clips. Prints a table and, with --json, writes the same figures.
+Runs the analysis stage as files run it (detector, second looks, tracker, look-ahead) over synthetic scenes with exact
+truth and, with --data, over the pseudo-truth clips. Prints a table and, with --json, writes the same figures.
 
 Columns: `faces`, truth faces counted; `bare/1000`, those of them not covered, per thousand, and in brackets
 by the detector's own boxes without tracking and look-ahead; `tracks`; `switches`, times a person's track id
@@ -25,10 +25,10 @@ import cv2
 import numpy as np
 
 from calibration.scenes import SCENES
-from engines.detectors import DETECTORS, create_detector
-from streamer.analysis import AnalyzerSettings
 from streamer.audit.coverage import Examiner, Score, Shot, Truth, scene_scores
 from streamer.audit.people import open_codebook
+from streamer.settings import DetectorName, make_settings
+from streamer.toolkit import Toolkit
 
 HEADER = (
     f"{'sequence':<44}{'frames':>7}{'faces':>7}{'bare/1000':>10} (detect)"
@@ -77,24 +77,28 @@ def main() -> None:
     parser.add_argument("--scenes", nargs="*", choices=list(SCENES), default=list(SCENES))
     parser.add_argument("--seeds", type=int, default=2, help="variants of each scene")
     parser.add_argument("--height", type=int, default=360, help="height of the scenes, px")
-    parser.add_argument("--detector", choices=DETECTORS, default="retinaface")
+    parser.add_argument("--detector", choices=[name.value for name in DetectorName], default="retinaface")
     parser.add_argument("--tiles", action="store_true")
     parser.add_argument("--detect-every", type=int, default=1)
     parser.add_argument("--look-ahead-seconds", type=float, default=0.4)
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    examiner = Examiner(
-        create_detector(options.detector, score_threshold=AnalyzerSettings().continue_threshold),
-        tiles=options.tiles,
-        interval=options.detect_every,
-        look_ahead_seconds=options.look_ahead_seconds,
-    )
+    analysis = {
+        "detector": options.detector,
+        "tiles": options.tiles,
+        "detect_every": options.detect_every,
+        "look_ahead_seconds": options.look_ahead_seconds,
+    }
+    toolkit = Toolkit(make_settings(replace_with="solid", analysis=analysis, threads=1))
     print(HEADER)
     scores: list[Score] = []
-    for score in _scores(examiner, options):
-        print(_row(score), flush=True)
-        scores.append(score)
+    try:
+        for score in _scores(Examiner(toolkit), options):
+            print(_row(score), flush=True)
+            scores.append(score)
+    finally:
+        toolkit.close()
     if options.json:
         rows = [{**asdict(score), "track_ids": len(score.track_ids)} for score in scores]
         options.json.write_text(json.dumps(rows, indent=2) + "\n")

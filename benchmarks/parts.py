@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,6 @@ from benchmarks.utility import holds, means
 from benchmarks.watch import TrackRecord, watch
 from calibration.audit.reid import AttackResult, Rate
 from calibration.scenes import SCENES
-from engines.detectors import create_detector
-from streamer.analysis import AnalyzerSettings
 from streamer.audit.coverage import Examiner, Score, scene_scores
 from streamer.audit.lfw import read_matched_pairs
 from streamer.audit.people import open_codebook
@@ -47,7 +45,6 @@ WATCHED_CLIPS = (
 )
 WATCHED_FRAMES = 60
 _SHEET_FRAMES = 5
-_LOOK_AHEAD_SECONDS = 0.4
 _JPEG_QUALITY = 82
 
 
@@ -174,17 +171,11 @@ def _judged(
 
 def coverage(context: Context) -> Part:
     """Faces that stay bare, over scenes with exact truth and clips with another detector's boxes."""
-    detector = create_detector("retinaface", score_threshold=AnalyzerSettings().continue_threshold)
-    examiner = Examiner(detector, tiles=False, interval=1, look_ahead_seconds=_LOOK_AHEAD_SECONDS)
-    names = list(SCENES)[:2] if context.quick else list(SCENES)
-    scores: list[Score] = list(scene_scores(examiner, open_codebook(None), names, 1, 360))
-    if context.data is not None and not context.quick:
-        for truth in sorted((context.data / "detection/video_pseudo_gt").glob("*.txt")):
-            shots = clip_shots(truth, context.data / "videos")
-            scores.append(examiner.run(truth.stem, shots, frames_per_second=13))
-        girl = context.data / "detection/otb_girl"
-        if girl.is_dir():
-            scores.append(examiner.run("otb_girl", folder_shots(girl)))
+    toolkit = Toolkit(make_settings(replace_with="solid", threads=1))
+    try:
+        scores = list(_coverage_scores(Examiner(toolkit), context))
+    finally:
+        toolkit.close()
     rows = [
         (
             score.name,
@@ -199,6 +190,18 @@ def coverage(context: Context) -> Part:
     header = ("sequence", "faces", "bare per 1,000", "detector alone", "switches", "tracks of two people")
     figures = [{**asdict(score), "track_ids": len(score.track_ids)} for score in scores]
     return Part("coverage", "Coverage: which faces stay bare", [Table("", header, rows)], figures)
+
+
+def _coverage_scores(examiner: Examiner, context: Context) -> Iterator[Score]:
+    names = list(SCENES)[:2] if context.quick else list(SCENES)
+    yield from scene_scores(examiner, open_codebook(None), names, 1, 360)
+    if context.data is not None and not context.quick:
+        for truth in sorted((context.data / "detection/video_pseudo_gt").glob("*.txt")):
+            shots = clip_shots(truth, context.data / "videos")
+            yield examiner.run(truth.stem, shots, frames_per_second=13)
+        girl = context.data / "detection/otb_girl"
+        if girl.is_dir():
+            yield examiner.run("otb_girl", folder_shots(girl))
 
 
 def fidelity(context: Context) -> Part:

@@ -186,7 +186,8 @@ class JobRunner:
         on_progress: ProgressCallback | None,
         cancel: threading.Event,
     ) -> None:
-        depth = self._depth_frames(source)
+        rate = float(source.stream_info.frame_rate or DEFAULT_FRAMES_PER_SECOND)
+        depth = frames_for(self._settings.analysis.look_ahead_seconds, rate)
         self._toolkit.begin_stream()
         rendering = self._toolkit.new_renderer(f"sha256:{result.input_sha256[:16]}", depth)
         renderer, keeper = rendering if rendering is not None else (None, None)
@@ -201,7 +202,7 @@ class JobRunner:
         ) as sink:
             pipeline = Pipeline(
                 frames=source,
-                analyzer=self._analyzer(source),
+                analyzer=file_analyzer(self._toolkit, rate),
                 compositor=Compositor(renderer, self._settings.replace_with),
                 sink=sink,
                 recorder=recorder,
@@ -224,25 +225,21 @@ class JobRunner:
         if keeper is not None and self._settings.privacy.mode is Mode.HIDE:
             result.epsilon_total = None
 
-    def _depth_frames(self, source: VideoSource) -> int:
-        rate = float(source.stream_info.frame_rate or DEFAULT_FRAMES_PER_SECOND)
-        return frames_for(self._settings.analysis.look_ahead_seconds, rate)
 
-    def _analyzer(self, source: VideoSource) -> Analyzer:
-        settings = self._settings.analysis
-        rate = float(source.stream_info.frame_rate or DEFAULT_FRAMES_PER_SECOND)
-        long_side_px = self._toolkit.picture_side_px
-        return Analyzer(
-            self._toolkit.detect,
-            lambda frame: analysis_picture(frame.video, frame.geometry, long_side_px),
-            AnalyzerSettings(
-                score_threshold=settings.score_threshold,
-                continue_threshold=settings.continue_threshold,
-                depth_frames=self._depth_frames(source),
-                hold_frames=frames_for(settings.hold_seconds, rate),
-            ),
-            cadence=DetectionCadence(settings.detect_every),
-        )
+def file_analyzer(toolkit: Toolkit, frames_per_second: float) -> Analyzer:
+    """The analysis stage as files get it; one per file, since it follows faces."""
+    settings, long_side_px = toolkit.settings.analysis, toolkit.picture_side_px
+    return Analyzer(
+        toolkit.detect,
+        lambda frame: analysis_picture(frame.video, frame.geometry, long_side_px),
+        AnalyzerSettings(
+            score_threshold=settings.score_threshold,
+            continue_threshold=settings.continue_threshold,
+            depth_frames=frames_for(settings.look_ahead_seconds, frames_per_second),
+            hold_frames=frames_for(settings.hold_seconds, frames_per_second),
+        ),
+        cadence=DetectionCadence(settings.detect_every),
+    )
 
 
 def anonymize_file(

@@ -1,8 +1,12 @@
 """Which faces stay uncovered, and whose identity wanders, in sequences whose truth is known.
 
-Runs the analysis stage as files run it (detector, tracker, look-ahead) and scores what comes out. A truth face
-counts when at least 40 % of it is visible. It is covered when boxes hold at least 90 % of its visible mask; where
-only its box is known, and drawn another detector's way, 75 % of the box.
+Runs the analysis stage that files get (`streamer.job.file_analyzer`: detector, second looks, tracker, look-ahead) and
+scores what comes out. A truth face counts when at least 40 % of it is visible. It is covered when boxes hold at least
+90 % of its visible mask; where only its box is known, and drawn another detector's way, 75 % of the box.
+
+Judged is not the rate that was found but the exact upper 95 % bound of it (Clopper, Pearson 1934): of n faces none
+uncovered is at most 3/n. It takes each face of each frame for a trial of its own. Faces of one track resemble each
+other, so the true bound is above it.
 """
 
 from __future__ import annotations
@@ -13,14 +17,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from calibration.audit.reid import Rate
+from calibration.audit.reid import CONFIDENCE_ERROR, trials_needed
 from calibration.codebook import Codebook
 from calibration.scenes import Cutout, make_scene
-from engines.detectors import FaceDetector, detect_tiled
-from streamer.analysis import Analyzer, AnalyzerSettings, DetectionCadence, frames_for
+from calibration.special import clopper_pearson_up
 from streamer.audit.pictures import frame_of_picture
 from streamer.frame import AnalyzedFrame, FaceSource
-from streamer.planes import analysis_picture
+from streamer.job import file_analyzer
+from streamer.toolkit import Toolkit
 
 # Faces of 12 to 36 px: below what the detector can see without tiles. Shown, not judged.
 UNJUDGED_SCENES = ("small",)
@@ -30,7 +34,6 @@ _COUNTED_VISIBLE = 0.4
 _COVERED_MASK = 0.9
 _COVERED_BOX = 0.75
 _PEOPLE = 24
-_HOLD_SECONDS = 0.4
 
 
 @dataclass
@@ -95,25 +98,15 @@ def scene_shots(name: str, cutouts: Sequence[Cutout], size: tuple[int, int], see
 
 
 class Examiner:
-    """Runs the analysis stage over sequences and scores what comes out."""
+    """Runs the product's analysis stage, with the settings of a toolkit, over sequences and scores what comes out."""
 
-    def __init__(
-        self, detector: FaceDetector, *, tiles: bool, interval: int, look_ahead_seconds: float
-    ) -> None:
-        self._detector = detector
-        self._tiles = tiles
-        self._interval = interval
-        self._look_ahead_seconds = look_ahead_seconds
+    def __init__(self, toolkit: Toolkit) -> None:
+        self._toolkit = toolkit
 
     def run(self, name: str, shots: Iterable[Shot], *, frames_per_second: int = 25) -> Score:
         score = Score(name)
-        frames = frames_for(self._look_ahead_seconds, frames_per_second)
-        analyzer = Analyzer(
-            (lambda picture: detect_tiled(self._detector, picture)) if self._tiles else self._detector.detect,
-            lambda frame: analysis_picture(frame.video, frame.geometry),
-            AnalyzerSettings(depth_frames=frames, hold_frames=frames_for(_HOLD_SECONDS, frames_per_second)),
-            cadence=DetectionCadence(self._interval),
-        )
+        self._toolkit.begin_stream()
+        analyzer = file_analyzer(self._toolkit, frames_per_second)
         waiting: list[tuple[Shot, list[npt.NDArray[np.float32]]]] = []
         judge = _Judge(score)
         for number, shot in enumerate(shots):
@@ -209,21 +202,66 @@ def scene_scores(
             yield examiner.run(f"scene {name} {seed}", scene_shots(name, cutouts, size, seed))
 
 
-def judged(scores: Iterable[Score]) -> list[Score]:
-    """Those of scenes whose faces can be seen at all."""
+@dataclass(frozen=True)
+class Verdict:
+    """What was judged, and how it came out.
+
+    Attributes:
+        limit_per_thousand: the bar, for `at_most_per_thousand`.
+        sequences: what was judged, by name; `faces` and `bare` are theirs together.
+        at_most_per_thousand: upper 95 % bound of uncovered faces per 1,000; 1,000 where there is no face.
+        broken: one line for each claim that does not hold.
+        unresolved: one line for what keeps this run from being evidence. The claim holds when both are empty.
+    """
+
+    limit_per_thousand: float
+    sequences: list[str]
+    faces: int
+    bare: int
+    at_most_per_thousand: float
+    broken: list[str]
+    unresolved: list[str]
+
+    @property
+    def holds(self) -> bool:
+        return not self.broken and not self.unresolved
+
+    def summary(self) -> str:
+        """One line: what was judged, and against which bar."""
+        if not self.faces:
+            return "judged: no face"
+        rate = 1000.0 * self.bare / self.faces
+        return (
+            f"judged: {self.bare} of {self.faces:,} faces uncovered, {rate:.2f} per 1,000 and at most"
+            f" {self.at_most_per_thousand:.2f} (95 %, one-sided), which may be {self.limit_per_thousand:g}"
+        )
+
+
+def judge(scores: Sequence[Score], most_bare_per_thousand: float) -> Verdict:
+    """Judge the upper bound over all sequences whose faces can be seen at all, and that no track followed two people.
+
+    Args:
+        most_bare_per_thousand: more than 0, less than 1,000.
+    """
     unjudged = tuple(f"scene {name} " for name in UNJUDGED_SCENES)
-    return [score for score in scores if not score.name.startswith(unjudged)]
-
-
-def bare_rate(scores: Sequence[Score]) -> Rate:
-    """Uncovered faces among all of these sequences, with its exact interval."""
-    return Rate(sum(score.bare for score in scores), max(1, sum(score.faces for score in scores)))
-
-
-def broken_claims(scores: Sequence[Score], most_bare_per_thousand: float) -> list[str]:
-    """One line for each claim that does not hold."""
+    counted = [score for score in scores if not score.name.startswith(unjudged)]
+    faces, bare = sum(score.faces for score in counted), sum(score.bare for score in counted)
+    at_most = 1000.0 * clopper_pearson_up(bare, faces, CONFIDENCE_ERROR)
     broken = [f"{score.name}: {score.shared} tracks followed two people" for score in scores if score.shared]
-    bare = 1000.0 * bare_rate(judged(scores)).value
-    if bare > most_bare_per_thousand:
-        broken.append(f"{bare:.1f} of 1,000 faces stay uncovered, more than {most_bare_per_thousand:g}")
-    return broken
+    unresolved = []
+    if not faces:
+        unresolved.append(
+            f"no judged face: the scene {UNJUDGED_SCENES[0]!r} is shown, not judged; name another beside it"
+        )
+    elif 1000.0 * bare / faces > most_bare_per_thousand:
+        broken.append(
+            f"{1000 * bare / faces:.1f} of 1,000 faces stay uncovered, more than {most_bare_per_thousand:g}"
+        )
+    elif at_most > most_bare_per_thousand:
+        needed = trials_needed(most_bare_per_thousand / 1000.0)
+        unresolved.append(
+            f"to show at most {most_bare_per_thousand:g} of 1,000 uncovered takes {needed:,} faces where none is, and"
+            f" more where some are; here {bare} of {faces:,} are: take more --seeds"
+        )
+    names = [score.name for score in counted]
+    return Verdict(most_bare_per_thousand, names, faces, bare, at_most, broken, unresolved)

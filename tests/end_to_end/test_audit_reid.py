@@ -85,24 +85,22 @@ def _longest_list_of_numbers(written: object) -> int:
 
 def test_scenes_with_truth_are_covered(tmp_path: Path) -> None:
     runner = CliRunner(env={"COLUMNS": "160"})
-    easy = [
-        "audit",
-        "coverage",
-        "--scenes",
-        "walk",
-        "--seeds",
-        "1",
-        "--height",
-        "240",
-        "--out",
-        str(tmp_path),
-    ]
-    done = runner.invoke(app, easy)
+    easy = ["audit", "coverage", "--scenes", "walk", "--seeds", "1", "--height", "240"]
+    done = runner.invoke(app, [*easy, "--limit", "50", "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    (score,) = json.loads((tmp_path / "coverage.json").read_text())["scores"]
-    assert score["faces"] == 75
+    assert "judged: 0 of 75 faces uncovered, 0.00 per 1,000 and at most 39.16" in done.output
+    written = json.loads((tmp_path / "coverage.json").read_text())
+    (score,) = written["scores"]
+    assert score["faces"] == written["faces"] == 75
     assert score["shared"] == 0
     assert (tmp_path / "coverage.svg").read_text().startswith("<svg")
+
+
+def test_scenes_of_faces_that_are_not_judged_are_no_evidence_of_coverage() -> None:
+    runner = CliRunner(env={"COLUMNS": "160"})
+    done = runner.invoke(app, ["audit", "coverage", "--scenes", "small", "--seeds", "1", "--height", "120"])
+    assert done.exit_code == 1, done.output
+    assert "NOT RESOLVED no judged face" in done.output
 
 
 def test_probes_read_what_crosses_beside_the_code(portraits: Path, tmp_path: Path) -> None:
