@@ -52,6 +52,8 @@ def plan_tasks(inputs: Sequence[str], output: Path) -> list[Task]:
     tasks: list[Task] = []
     for text in inputs:
         tasks.extend(_expand(text, output, into_folder))
+    # The same file may be meant twice, by its name and by a pattern.
+    tasks = list(dict.fromkeys(tasks))
     _refuse_collisions(tasks)
     return tasks
 
@@ -103,7 +105,7 @@ def _refuse_collisions(tasks: Sequence[Task]) -> None:
         if task.problem is not None:
             continue
         target = task.output_path.resolve()
-        if target in seen and seen[target] != task.input_path:
+        if target in seen:
             raise SettingsError(
                 f"{seen[target]} and {task.input_path} would both be written to {task.output_path}; "
                 "give their common folder as input, or run them one by one"

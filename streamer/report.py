@@ -126,6 +126,18 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def try_place(folder: Path) -> None:
+    """Make a folder as needed, and try whether a file can be written there. Raises OutputError."""
+    trial = folder / f".veilstream-{secrets.token_hex(4)}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(f"cannot write into {folder}: {reason}; choose another place") from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically: a temporary file beside it, fsync, rename. Raises OutputError."""
     try:

@@ -228,6 +228,17 @@ class AnonymizeSettings(BaseModel):
     engine_timeout_seconds: float = Field(default=30.0, gt=0.0)
     threads: int = Field(default=1, ge=0, le=64)
 
+    def files(self) -> list[tuple[str, Path | None]]:
+        """The files that a job reads beside its inputs, by what they are; the ledger is written too."""
+        ledger, privacy = self.privacy.ledger, self.privacy
+        return [
+            ("the ledger", ledger),
+            ("the head of the ledger", None if ledger is None else ledger.with_name(f"{ledger.name}.head")),
+            ("the key file", privacy.key_file),
+            ("the codebook", privacy.codebook),
+            ("the decoder", None if isinstance(self.decoder, DecoderTier) else self.decoder),
+        ]
+
     @field_validator("decoder", mode="before")
     @classmethod
     def _no_file_is_realtime(cls, value: object) -> object:

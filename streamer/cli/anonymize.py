@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from calibration.errors import CalibrationError
-from engines.errors import EngineError
-from streamer.batch import Task, plan_tasks
-from streamer.cli.exit_codes import DONE, DONE_WITH_MASKED_FRAMES, FAILED
+from streamer.batch import plan_tasks
+from streamer.cli.batch import Batch
 from streamer.cli.places import ready_ledger_path
-from streamer.cli.progress import engine_notices, progress_display
-from streamer.cli.signals import stop_signals
-from streamer.errors import OutputError, SettingsError, VeilstreamError
-from streamer.job import JobResult, JobRunner, probe_duration_seconds
-from streamer.pipeline import Cancelled
-from streamer.redact import without_folders
-from streamer.report import write_json, write_text
+from streamer.errors import SettingsError
 from streamer.settings import (
-    AnonymizeSettings,
     DecoderTier,
     DetectorName,
     HardwareDecoding,
@@ -33,8 +22,6 @@ from streamer.settings import (
     ReplaceWith,
     make_settings,
 )
-
-_EXPECTED = (VeilstreamError, EngineError, CalibrationError)
 
 
 def anonymize(
@@ -215,131 +202,11 @@ def anonymize(
         threads=threads,
     )
     tasks = plan_tasks(inputs, output)
-    batch = _Batch(settings, tasks, report, boxes, overwrite=overwrite, resume=resume, quiet=quiet)
+    batch = Batch(settings, tasks, report, boxes, overwrite=overwrite, resume=resume, quiet=quiet)
+    batch.check_files()
     raise typer.Exit(batch.run())
 
 
 def _given(**values: object) -> dict[str, object]:
     """The options that were given; for the others the settings have defaults."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-class _Batch:
-    """Runs the tasks one after another; one that fails leaves the others alone."""
-
-    def __init__(
-        self,
-        settings: AnonymizeSettings,
-        tasks: list[Task],
-        report: Path | None,
-        boxes: Path | None,
-        *,
-        overwrite: bool,
-        resume: bool,
-        quiet: bool,
-    ) -> None:
-        self._settings = settings
-        self._tasks = tasks
-        self._report = report
-        self._boxes = boxes
-        self._overwrite = overwrite
-        self._resume = resume
-        self._quiet = quiet
-        self._cancel = threading.Event()
-        self._entries: list[dict[str, Any]] = []
-
-    def run(self) -> int:
-        if not self._tasks:
-            typer.echo("veilstream: no video or image in the input; nothing to do", err=True)
-            return FAILED
-        code = DONE
-        with stop_signals(self._cancel), self._opened() as runner:
-            if not self._quiet:
-                typer.echo(f"engines: {runner.engine_line}", err=True)
-            for warning in runner.warnings:
-                typer.echo(f"veilstream: {warning}", err=True)
-            problem = None
-            for task in self._tasks:
-                code = _worse(code, self._run_one(runner, task))
-                problem = self._write_report(runner)
-        # Each report holds those before it, so the last one alone counts.
-        if problem is not None:
-            typer.echo(f"veilstream: no report: {problem}", err=True)
-            code = FAILED
-        return code
-
-    def _opened(self) -> JobRunner:
-        with engine_notices(quiet=self._quiet):
-            return JobRunner(self._settings)
-
-    def _run_one(self, runner: JobRunner, task: Task) -> int:
-        try:
-            if task.problem is not None:
-                raise VeilstreamError(task.problem)
-            if task.makes_folder:
-                _make_folder(task.output_path.parent)
-            duration_seconds = (
-                None if task.is_image or self._quiet else probe_duration_seconds(task.input_path)
-            )
-            with progress_display(task.input_path.name, duration_seconds, quiet=self._quiet) as on_progress:
-                result = runner.run(
-                    task.input_path,
-                    task.output_path,
-                    overwrite=self._overwrite,
-                    resume=self._resume,
-                    on_progress=on_progress,
-                    cancel=self._cancel,
-                )
-            self._write_boxes(task, result)
-        except Cancelled:
-            raise
-        except Exception as error:  # of one file: the others go on
-            return self._note_failure(task, _told(error, task))
-        self._entries.append(result.as_json())
-        typer.echo(result.summary())
-        return DONE_WITH_MASKED_FRAMES if result.masked_frames else DONE
-
-    def _note_failure(self, task: Task, message: str) -> int:
-        typer.echo(f"veilstream: {message}", err=True)
-        reason = without_folders(message, task.input_path, task.output_path)
-        self._entries.append({"input": task.input_path.name, "status": "failed", "error": reason})
-        return FAILED
-
-    def _write_boxes(self, task: Task, result: JobResult) -> None:
-        if self._boxes is None or result.skipped:
-            return
-        folder = len(self._tasks) > 1 or self._boxes.is_dir()
-        path = self._boxes / f"{task.output_path.name}.txt" if folder else self._boxes
-        write_text(path, "".join(f"{line}\n" for line in result.mot_lines))
-
-    def _write_report(self, runner: JobRunner) -> str | None:
-        """The report so far; gives the reason where it cannot be written."""
-        if self._report is None:
-            return None
-        try:
-            write_json(self._report, {**runner.describe(), "files": self._entries})
-        except _EXPECTED as error:
-            return str(error)
-        return None
-
-
-def _told(error: Exception, task: Task) -> str:
-    """What is said of an error. The text of one that nobody expected may carry numbers of the picture: only where it
-    happened is told."""
-    if isinstance(error, _EXPECTED):
-        return str(error)
-    (*_, place) = traceback.extract_tb(error.__traceback__)
-    where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
-    return f"{task.input_path}: failed by a fault of veilstream ({where}); please report it"
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}); choose another output") from None
-
-
-def _worse(first: int, second: int) -> int:
-    order = (DONE, DONE_WITH_MASKED_FRAMES, FAILED)
-    return max(first, second, key=order.index)

@@ -10,7 +10,7 @@ import pytest
 from calibration.errors import LedgerError
 from engines.errors import EngineError
 from streamer.batch import Task
-from streamer.cli.anonymize import _Batch
+from streamer.cli.batch import Batch
 from streamer.cli.exit_codes import FAILED
 from streamer.errors import InputError
 from streamer.pipeline import Cancelled
@@ -45,7 +45,7 @@ def test_an_error_of_one_file_is_an_entry_of_the_report(
     kind: type[Exception], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = Task(tmp_path / "anna" / "a.mp4", tmp_path / "out.mp4")
-    batch = _Batch(make_settings(), [task], None, None, overwrite=False, resume=False, quiet=True)
+    batch = Batch(make_settings(), [task], None, None, overwrite=False, resume=False, quiet=True)
     assert batch._run_one(_Runner(kind(f"{task.input_path}: broken")), task) == FAILED  # type: ignore[arg-type]
     assert batch._entries == [{"input": "a.mp4", "status": "failed", "error": "a.mp4: broken"}]
     assert capsys.readouterr().err == f"veilstream: {task.input_path}: broken\n"
@@ -55,7 +55,7 @@ def test_a_fault_nobody_expected_ends_its_file_alone_and_tells_no_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = Task(tmp_path / "a.mp4", tmp_path / "out.mp4")
-    batch = _Batch(make_settings(), [task], None, None, overwrite=False, resume=False, quiet=True)
+    batch = Batch(make_settings(), [task], None, None, overwrite=False, resume=False, quiet=True)
     assert batch._run_one(_Runner(KeyError(0.123)), task) == FAILED  # type: ignore[arg-type]
     (entry,) = batch._entries
     assert entry["error"].startswith("a.mp4: failed by a fault of veilstream (KeyError at test_cli_batch.py:")
@@ -64,7 +64,7 @@ def test_a_fault_nobody_expected_ends_its_file_alone_and_tells_no_numbers(
 
 def test_who_stops_the_batch_stops_all_of_it(tmp_path: Path) -> None:
     task = Task(tmp_path / "a.mp4", tmp_path / "out.mp4")
-    batch = _Batch(make_settings(), [task], None, None, overwrite=False, resume=False, quiet=True)
+    batch = Batch(make_settings(), [task], None, None, overwrite=False, resume=False, quiet=True)
     with pytest.raises(Cancelled):
         batch._run_one(_Runner(Cancelled()), task)  # type: ignore[arg-type]
 
@@ -79,7 +79,7 @@ def test_only_the_last_report_must_be_written(
 ) -> None:
     tasks = [Task(tmp_path / f"{name}.mp4", tmp_path / f"{name}-out.mp4") for name in "ab"]
     report = tmp_path / "report.json"
-    batch = _Batch(make_settings(), tasks, report, None, overwrite=False, resume=False, quiet=True)
+    batch = Batch(make_settings(), tasks, report, None, overwrite=False, resume=False, quiet=True)
     runner = _Runner(InputError("broken"))
     runner.ledger_is_free_from = free_from
     monkeypatch.setattr(batch, "_opened", lambda: runner)
