@@ -37,18 +37,20 @@ class Task:
         return self.input_path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def plan_tasks(inputs: Sequence[str], output: Path) -> list[Task]:
+def plan_tasks(inputs: Sequence[str], output: str | os.PathLike[str]) -> list[Task]:
     """Expand files, globs and folders (recursive) into tasks.
 
     One file given as such is written to `output` itself, unless that is a folder (or ends with a slash); everything
     else is written into the folder `output`, where the tree below each given folder is kept.
 
+    Args:
+        output: as typed; a path object has lost its slash at the end.
+
     Raises:
-        SettingsError: a pattern matches nothing, or two inputs would be written to one place.
+        SettingsError: an empty name, a pattern that matches nothing, or two inputs that would be written to one place.
     """
-    into_folder = output.is_dir() or str(output).endswith(os.sep) or _means_many(inputs)
-    if into_folder and output.exists() and not output.is_dir():
-        raise SettingsError(f"{output} is a file, but several inputs need a folder; choose a folder with -o")
+    into_folder = _is_folder(os.fspath(output), inputs)
+    output = Path(output)
     tasks: list[Task] = []
     for text in inputs:
         tasks.extend(_expand(text, output, into_folder))
@@ -56,6 +58,25 @@ def plan_tasks(inputs: Sequence[str], output: Path) -> list[Task]:
     tasks = list(dict.fromkeys(tasks))
     _refuse_collisions(tasks)
     return tasks
+
+
+def _is_folder(output: str, inputs: Sequence[str]) -> bool:
+    if not output.strip() or any(not text.strip() for text in inputs):
+        # A variable that was not set: as a path it would mean all that is here.
+        raise SettingsError(f"{'INPUT' if output.strip() else '--output'} is empty; give a file or a folder")
+    if Path(output).is_dir():
+        return True
+    is_folder = output.endswith(os.sep)
+    if not is_folder and not _means_many(inputs):
+        return False
+    if Path(output).exists():
+        raise SettingsError(f"{output} is a file, but a folder is needed here; choose a folder with -o")
+    if not is_folder and Path(output).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
+        raise SettingsError(
+            f"{output} has the name of a file, but several inputs need a folder; choose a folder with -o, or end its "
+            "name with a slash"
+        )
+    return True
 
 
 def _means_many(inputs: Sequence[str]) -> bool:

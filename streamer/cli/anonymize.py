@@ -29,7 +29,13 @@ def anonymize(
         list[str], typer.Argument(metavar="INPUT...", help="Video or image files, patterns, or folders.")
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Output file; a folder when there are several inputs.")
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="Output file; a folder when there are several inputs, or when it ends with a slash.",
+        ),
     ],
     mode: Annotated[
         Mode,

@@ -72,8 +72,36 @@ def test_two_inputs_for_one_output_are_refused(tmp_path: Path) -> None:
 
 def test_several_inputs_cannot_go_into_a_file(tmp_path: Path) -> None:
     first, second = _touch(tmp_path / "x.mp4"), _touch(tmp_path / "y.mp4")
-    with pytest.raises(SettingsError, match="need a folder"):
+    with pytest.raises(SettingsError, match="folder is needed"):
         plan_tasks([str(first), str(second)], _touch(tmp_path / "out.mp4"))
+    with pytest.raises(SettingsError, match="need a folder"):
+        plan_tasks([str(first), str(second)], tmp_path / "new.mp4")
+
+
+def test_a_slash_at_the_end_means_a_folder(tmp_path: Path) -> None:
+    source = _touch(tmp_path / "in.mp4")
+    (task,) = plan_tasks([str(source)], f"{tmp_path}/new/")
+    assert task.output_path == tmp_path / "new" / "in.mp4"
+    assert task.makes_folder
+    with pytest.raises(SettingsError, match="is a file"):
+        plan_tasks([str(source)], f"{source}/")
+
+
+@pytest.mark.parametrize("inputs", [[""], [" "], ["in.mp4", ""]])
+def test_an_empty_name_does_not_mean_the_folder_one_is_in(
+    inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _touch(tmp_path / "in.mp4")
+    with pytest.raises(SettingsError, match="INPUT is empty"):
+        plan_tasks(inputs, "x.jpg")
+    with pytest.raises(SettingsError, match="--output is empty"):
+        plan_tasks(["in.mp4"], "")
+
+
+def test_a_file_meant_twice_is_done_once(tmp_path: Path) -> None:
+    source = _touch(tmp_path / "in.mp4")
+    assert len(plan_tasks([str(source), str(tmp_path / "*.mp4")], tmp_path / "out")) == 1
 
 
 def test_missing_file_is_a_task_of_its_own_so_that_others_are_done(tmp_path: Path) -> None:
