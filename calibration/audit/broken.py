@@ -13,10 +13,11 @@ from fractions import Fraction
 import numpy as np
 
 from calibration.audit.cases import AuditCase, worst_case
+from calibration.audit.epsilon import EpsilonFinding, audit_case, audit_mechanism
 from calibration.errors import CalibrationError
 from calibration.exact import EpsilonLike, floor_scaled_exp
 from calibration.identity_space import IdentitySpace
-from calibration.mechanisms import CodebookMechanism, LaplaceMechanism
+from calibration.mechanisms import CodebookMechanism, LaplaceMechanism, Mechanism
 from calibration.mechanisms.codebook import WEIGHT_OUTSIDE
 from calibration.randomness import RandomSource
 
@@ -72,20 +73,31 @@ def per_frame_case(
     return replace(once, label=f"drawn per frame, {frames} frames", hits=hits)
 
 
-def broken_case(name: str, epsilon: EpsilonLike, space: IdentitySpace, trials: int) -> AuditCase:
-    """The audit case of a broken mechanism. Raises CalibrationError for a name that is none of `BROKEN_NAMES`."""
-    if name not in _CASES:
+def audit_broken(
+    name: str,
+    epsilon: EpsilonLike,
+    space: IdentitySpace,
+    *,
+    trials: int,
+    random: RandomSource | None = None,
+) -> list[EpsilonFinding]:
+    """The audit of a broken mechanism; it is caught when one of the findings failed.
+
+    Raises CalibrationError for a name that is none of `BROKEN_NAMES`.
+    """
+    if name not in BROKEN_NAMES:
         raise CalibrationError(f"no broken mechanism {name!r}: choose one of {', '.join(BROKEN_NAMES)}")
-    case = _CASES[name](epsilon, space, trials)
-    return replace(case, label=f"BROKEN {name}: {case.label}")
+    if name == "per-frame":
+        case = per_frame_case(CodebookMechanism(epsilon), space, trials)
+        findings = [audit_case(case, trials=trials, random=random)]
+    else:
+        findings = audit_mechanism(_BROKEN[name](epsilon, space), space, trials=trials, random=random)
+    return [replace(finding, label=f"BROKEN {name}: {finding.label}") for finding in findings]
 
 
-_CASES: dict[str, Callable[[EpsilonLike, IdentitySpace, int], AuditCase]] = {
-    "wrong-p": lambda epsilon, space, trials: worst_case(WrongP(epsilon), space, trials),
-    "too-noisy": lambda epsilon, space, trials: worst_case(TooNoisy(epsilon), space, trials),
-    "half-sensitivity": lambda epsilon, space, trials: worst_case(
-        HalvedSensitivity(epsilon, space.dimension), space, trials
-    ),
-    "per-frame": lambda epsilon, space, trials: per_frame_case(CodebookMechanism(epsilon), space, trials),
+_BROKEN: dict[str, Callable[[EpsilonLike, IdentitySpace], Mechanism]] = {
+    "wrong-p": lambda epsilon, space: WrongP(epsilon),
+    "too-noisy": lambda epsilon, space: TooNoisy(epsilon),
+    "half-sensitivity": lambda epsilon, space: HalvedSensitivity(epsilon, space.dimension),
 }
-BROKEN_NAMES = tuple(_CASES)
+BROKEN_NAMES = (*_BROKEN, "per-frame")

@@ -7,27 +7,35 @@ eps_LB = ln((low(near) - delta) / up(far)) is below the true epsilon with probab
 
 It fails when eps_LB > epsilon: the claim is false. And when eps_LB < 0.9 epsilon: noise stronger than stated
 is a bug too. Where n draws cannot show 0.9 epsilon even of a correct mechanism (vmf, or very large or small
-epsilon), the lower limit is what a correct mechanism shows all but once in thirty thousand audits.
+epsilon), the lower limit is what a correct mechanism shows all but once in thirty thousand audits. And it fails when
+the event does not occur as often as the mechanism's law says.
+
+It passes only when it could have failed: with so few draws that a mechanism which spends twice its epsilon would not
+be caught, or one that tells nothing would do, the verdict is that nothing is known.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from calibration.audit.cases import AuditCase, worst_case
+from calibration.audit.lower_bound import (
+    DEFAULT_ALPHA,
+    TIGHTNESS,
+    epsilon_lower_bound,
+    fits,
+    refutes,
+    required_bound,
+    trials_needed,
+)
+from calibration.audit.own import NoiseCase, own_cases
 from calibration.identity_space import IdentitySpace
 from calibration.mechanisms import Mechanism
 from calibration.randomness import RandomSource, SystemRandom
-from calibration.special import clopper_pearson_low, clopper_pearson_up
 
 DEFAULT_TRIALS = 100_000
-DEFAULT_ALPHA = 1e-3
-TIGHTNESS = 0.9
-_SAFE_DEVIATIONS = 4.0
 
 
 @dataclass(frozen=True)
@@ -38,10 +46,16 @@ class EpsilonFinding:
         label: mechanism and setting.
         epsilon, delta: the claim.
         trials: draws under each of the two codes.
-        near_hits, far_hits: how often the event occurred under the favoured and under the other code.
+        near_hits, far_hits: how often the event occurred under the favoured and under the other code; None where
+            no event was counted.
         lower_bound: eps_LB.
         required: the least lower bound that is not suspiciously small.
         strict: True when `required` is 0.9 epsilon, False when the trials cannot show that much.
+        needed_trials: about how many trials it takes to say anything; 0 for what only adds to other findings.
+        unlike: True when the event did not occur as often as the mechanism's law says.
+        changed_tracks: tracks that did not wear one person all the time.
+        recovery, required_recovery: share of looks from which the person worn was read back, and the least that is
+            an audit at all; None and 0 where nothing is read back.
     """
 
     label: str
@@ -49,11 +63,16 @@ class EpsilonFinding:
     delta: float
     trials: int
     alpha: float
-    near_hits: int
-    far_hits: int
+    near_hits: int | None
+    far_hits: int | None
     lower_bound: float
     required: float
     strict: bool
+    needed_trials: int = 0
+    unlike: bool = False
+    changed_tracks: int = 0
+    recovery: float | None = None
+    required_recovery: float = 0.0
 
     @property
     def claim_broken(self) -> bool:
@@ -64,23 +83,35 @@ class EpsilonFinding:
         return self.lower_bound < self.required
 
     @property
+    def unread(self) -> bool:
+        return self.recovery is not None and self.recovery < self.required_recovery
+
+    @property
+    def failed(self) -> bool:
+        return self.claim_broken or self.too_noisy or self.unlike or self.changed_tracks > 0 or self.unread
+
+    @property
+    def conclusive(self) -> bool:
+        """False when neither passing nor what did not fail means anything."""
+        return self.trials >= self.needed_trials
+
+    @property
     def passed(self) -> bool:
-        return not (self.claim_broken or self.too_noisy)
+        return self.conclusive and not self.failed
 
     @property
     def verdict(self) -> str:
+        if self.changed_tracks:
+            return f"FAIL: {self.changed_tracks} tracks changed their person"
         if self.claim_broken:
             return "FAIL: spends more than it states"
-        return "FAIL: noisier than it states" if self.too_noisy else "pass"
-
-
-def epsilon_lower_bound(
-    near_hits: int, far_hits: int, trials: int, alpha: float, delta: float = 0.0
-) -> float:
-    """eps_LB, at least 0: true with probability 1 - alpha whatever the mechanism."""
-    near = clopper_pearson_low(near_hits, trials, alpha / 2.0) - delta
-    far = clopper_pearson_up(far_hits, trials, alpha / 2.0)
-    return max(0.0, math.log(near / far)) if near > 0.0 else 0.0
+        if self.unread:
+            return f"FAIL: only {self.recovery:.0%} of the people read back"
+        if self.too_noisy:
+            return "FAIL: noisier than it states"
+        if self.unlike:
+            return "FAIL: not the law it states"
+        return "pass" if self.conclusive else f"too few trials to say: {self.needed_trials:,} needed"
 
 
 def audit_case(
@@ -93,7 +124,7 @@ def audit_case(
     """Draw, count, judge."""
     source = random if random is not None else SystemRandom()
     near_hits, far_hits = case.hits(True, trials, source), case.hits(False, trials, source)
-    required, strict = _required(case, trials, alpha)
+    required, strict = required_bound(case.near, case.far, case.epsilon, case.delta, trials, alpha)
     return EpsilonFinding(
         label=case.label,
         epsilon=case.epsilon,
@@ -105,6 +136,47 @@ def audit_case(
         lower_bound=epsilon_lower_bound(near_hits, far_hits, trials, alpha, case.delta),
         required=required,
         strict=strict,
+        needed_trials=_needed(case, alpha),
+        unlike=not (fits(near_hits, trials, case.near) and fits(far_hits, trials, case.far)),
+    )
+
+
+def _needed(case: AuditCase, alpha: float) -> int:
+    """Trials in which a mechanism that spends twice is caught, and one that tells nothing is too."""
+    twice = case.twice
+    if twice is None:
+        return 0
+    claim = case.epsilon, case.delta
+
+    def enough(trials: int) -> bool:
+        tells = case.epsilon == 0.0 or required_bound(case.near, case.far, *claim, trials, alpha)[0] > 0.0
+        return tells and refutes(*twice, *claim, trials, alpha)
+
+    return trials_needed(enough)
+
+
+def audit_noise(
+    case: NoiseCase,
+    *,
+    trials: int = DEFAULT_TRIALS,
+    alpha: float = DEFAULT_ALPHA,
+    random: RandomSource | None = None,
+) -> EpsilonFinding:
+    """What epsilon the size of the noise stands for. Its bounds lie four standard deviations away, whatever alpha."""
+    source = random if random is not None else SystemRandom()
+    shown, asked = case.required(trials), TIGHTNESS * case.epsilon
+    return EpsilonFinding(
+        label=case.label,
+        epsilon=case.epsilon,
+        delta=case.delta,
+        trials=trials,
+        alpha=alpha,
+        near_hits=None,
+        far_hits=None,
+        lower_bound=case.lower_bound(case.mean(trials, source), trials),
+        required=min(shown, asked),
+        strict=shown >= asked,
+        needed_trials=trials_needed(case.refutes_twice),
     )
 
 
@@ -115,32 +187,17 @@ def audit_mechanism(
     trials: int = DEFAULT_TRIALS,
     alpha: float = DEFAULT_ALPHA,
     random: RandomSource | None = None,
-) -> EpsilonFinding:
-    """The audit of a mechanism on its worst case, through its own draw method."""
-    return audit_case(worst_case(mechanism, space, trials), trials=trials, alpha=alpha, random=random)
-
-
-def audit_recovered(
-    label: str,
-    epsilon: float,
-    event: frozenset[int],
-    recovered_near: Sequence[int],
-    recovered_far: Sequence[int],
-    *,
-    alpha: float = DEFAULT_ALPHA,
-) -> EpsilonFinding:
-    """The same through the pixels: indices recovered from output videos of the two worst-case inputs.
-
-    `event` holds the indices near to the first input. Recovery may fail, which only makes the bound smaller:
-    there is no lower limit here, the claim alone is tested. Both sequences have the same length.
+) -> list[EpsilonFinding]:
+    """The audit of a mechanism: on its worst case first; then, where that is another object of its class, on itself,
+    through its own draw method.
     """
-    trials = len(recovered_near)
-    if len(recovered_far) != trials or trials == 0:
-        raise ValueError(f"both inputs need the same number of runs, got {trials} and {len(recovered_far)}")
-    near_hits = sum(index in event for index in recovered_near)
-    far_hits = sum(index in event for index in recovered_far)
-    lower = epsilon_lower_bound(near_hits, far_hits, trials, alpha)
-    return EpsilonFinding(label, epsilon, 0.0, trials, alpha, near_hits, far_hits, lower, 0.0, strict=False)
+    findings = [audit_case(worst_case(mechanism, space, trials), trials=trials, alpha=alpha, random=random)]
+    for case in own_cases(mechanism, trials):
+        if isinstance(case, NoiseCase):
+            findings.append(audit_noise(case, trials=trials, alpha=alpha, random=random))
+        else:
+            findings.append(audit_case(case, trials=trials, alpha=alpha, random=random))
+    return findings
 
 
 def reference_space(people: int = 1024, dimension: int = 128, seed: int = 1) -> IdentitySpace:
@@ -149,14 +206,3 @@ def reference_space(people: int = 1024, dimension: int = 128, seed: int = 1) -> 
     """
     codes = np.random.default_rng(seed).normal(size=(people, dimension))
     return IdentitySpace.fit(codes / np.linalg.norm(codes, axis=1, keepdims=True))
-
-
-def _required(case: AuditCase, trials: int, alpha: float) -> tuple[float, bool]:
-    """What a correct mechanism shows at its expected counts, against the 0.9 epsilon that is asked."""
-    near, far = round(case.near * trials), round(case.far * trials)
-    expected = epsilon_lower_bound(near, far, trials, alpha, case.delta)
-    relative_near = math.sqrt(near * (1.0 - near / trials)) / max(1.0, near - case.delta * trials)
-    deviation = math.hypot(relative_near, math.sqrt(1.0 / max(1, far)))
-    asked = TIGHTNESS * case.epsilon
-    surely_shown = max(0.0, expected - _SAFE_DEVIATIONS * deviation)
-    return (asked, True) if surely_shown >= asked else (surely_shown, False)

@@ -24,7 +24,7 @@ def epsilon_table(findings: Sequence[EpsilonFinding]) -> Table:
         table.add_column(heading, justify=justify, no_wrap=heading == "mechanism")
     for finding in findings:
         required = f"{finding.required:.3f}" + ("" if finding.strict else " *")
-        colour = "green" if finding.passed else "red"
+        colour = "green" if finding.passed else "red" if finding.failed else "yellow"
         table.add_row(
             finding.label,
             f"{finding.epsilon:g}",
@@ -34,7 +34,7 @@ def epsilon_table(findings: Sequence[EpsilonFinding]) -> Table:
             f"[{colour}]{finding.verdict}[/{colour}]",
         )
     if any(not finding.strict and finding.required > 0 for finding in findings):
-        table.caption = "* this many trials cannot show 0.9 epsilon; less is required"
+        table.caption = "* this many trials cannot show 0.9 epsilon here; less is required"
     return table
 
 

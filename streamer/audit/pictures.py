@@ -83,12 +83,16 @@ class CentralFace:
         )
 
 
-def cover(compositor: Compositor, picture_rgb_u8: UInt8Array, face: FoundFace, track_id: int) -> Covered:
-    """One picture as a track of one frame. `track_id` must be new, or the draw of its first use is seen again."""
+def cover(
+    compositor: Compositor, picture_rgb_u8: UInt8Array, face: FoundFace, track_id: int, number: int = 0
+) -> Covered:
+    """One picture as frame `number` of a track. A new track has a new `track_id`: with one that was used before, the
+    draw of its first use is seen again.
+    """
     tracked = TrackedFace(
         track_id, face.box_xyxy_px.copy(), face.score, FaceSource.DETECTED, face.points_xy_px.copy()
     )
-    done = compositor.compose(AnalyzedFrame(frame_of_picture(picture_rgb_u8), [tracked]))
+    done = compositor.compose(AnalyzedFrame(frame_of_picture(picture_rgb_u8, number), [tracked]))
     synthetic = done.masked is None and all(item.reason is None for item in done.coverings)
     return Covered(rgb_of_frame(done.frame), synthetic)
 

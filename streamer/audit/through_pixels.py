@@ -2,18 +2,18 @@
 
 A synthetic face stands in for the real one. Whatever its crop looks like, the encoder answers with one of the two
 worst-case codes of `codebook` (a code and its opposite); from there on everything is the product: draw, warp,
-decoder, blending into the frame. Each run is a track of its own. The attacker knows the codebook, reads the output
-with the recogniser that made it, and takes the nearest entry.
+decoder, blending into the frame. Each run is a track of its own, of `FRAMES` frames, in which nobody may become
+somebody else. The attacker knows the codebook, reads each frame with the recogniser that made it, and takes the
+nearest entry.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from calibration.assign import IdentityAssigner
-from calibration.audit.epsilon import EpsilonFinding, audit_recovered
+from calibration.audit.epsilon import EpsilonFinding
+from calibration.audit.tracks import TrackReading, audit_tracks, tracks_needed
 from calibration.codebook import Codebook
 from calibration.mechanisms import CodebookMechanism
 from calibration.scenes import Cutout, Keyframe, Role, Scene
@@ -27,23 +27,10 @@ from streamer.planes import read_patch
 from streamer.render.compositor import Compositor
 from streamer.toolkit import SyntheticTools, Toolkit
 
+FRAMES = 2
 _SCENE_SIZE = (480, 360)
 _FACE_WIDTH_PX = 150.0
-
-
-@dataclass(frozen=True)
-class PixelFinding:
-    """The audit, and how well indices were recovered.
-
-    Attributes:
-        finding: the claim against the lower bound that the pictures show.
-        runs: pictures rendered, both inputs together.
-        recovered: in how many of them the nearest entry was the one drawn.
-    """
-
-    finding: EpsilonFinding
-    runs: int
-    recovered: int
+_STEP_PX = 3.0
 
 
 class _AnswersOneCode(IdentityEncoder):
@@ -56,11 +43,12 @@ class _AnswersOneCode(IdentityEncoder):
         return np.repeat(self._code[None], len(aligned_rgb_f32), axis=0)
 
 
-def audit_pixels(toolkit: Toolkit, mechanism: CodebookMechanism, draws: int) -> PixelFinding:
-    """Render `draws` tracks under each of two opposite codes and recover who was drawn.
+def audit_pixels(toolkit: Toolkit, mechanism: CodebookMechanism, tracks: int | None = None) -> EpsilonFinding:
+    """Render tracks under each of two opposite codes and recover who was drawn, from every frame.
 
     Args:
         toolkit: opened for synthetic replacement with a mechanism that needs codes.
+        tracks: under each code; as many as the audit needs when left out.
 
     Raises:
         VeilstreamError: the scene's own face cannot be found or rendered.
@@ -70,25 +58,23 @@ def audit_pixels(toolkit: Toolkit, mechanism: CodebookMechanism, draws: int) -> 
         raise VeilstreamError(
             "the audit through the pixels needs synthetic replacement and the identity encoder"
         )
-    picture = _scene_picture(tools.codebook)
+    count = tracks_needed(mechanism, tools.codebook.size) if tracks is None else tracks
     central = CentralFace(toolkit.detect)
-    face = central.find(picture)
-    if face is None:
-        raise VeilstreamError("the audit's scene shows no face that the detector finds")
-    space = tools.codebook.space
-    favoured = space.directions[0]
-    nearest = mechanism.parameters(tools.codebook.size).nearest
-    event = frozenset(space.rank(favoured, np.arange(tools.codebook.size))[:nearest].tolist())
-    near = _Runs(tools, mechanism, favoured, central).run(picture, face, draws)
-    far = _Runs(tools, mechanism, -favoured, central).run(picture, face, draws)
-    label = f"{mechanism.name}, from pixels"
-    finding = audit_recovered(label, float(mechanism.epsilon), event, near.recovered, far.recovered)
-    hits = sum(a == b for runs in (near, far) for a, b in zip(runs.drawn, runs.recovered, strict=True))
-    return PixelFinding(finding, 2 * draws, hits)
+    shot = []
+    for picture in _scene_pictures(tools.codebook):
+        face = central.find(picture)
+        if face is None:
+            raise VeilstreamError("the audit's scene shows no face that the detector finds")
+        shot.append((picture, face))
+    direction = tools.codebook.space.directions[0]
+    near, far = (
+        _Runs(tools, mechanism, towards, central).run(shot, count) for towards in (direction, -direction)
+    )
+    return audit_tracks(f"{mechanism.name}, from pixels", mechanism, tools.codebook, near, far)
 
 
 class _Runs:
-    """Tracks that all bring the same code: `drawn` and `recovered` indices, one of each per track."""
+    """Tracks that all bring the same code."""
 
     def __init__(
         self,
@@ -106,18 +92,24 @@ class _Runs:
         self._keeper = IdentityKeeper(assigner, tools.codebook, stand_in, stream="audit")
         self._renderer = tools.renderer(self._keeper)
         self._compositor = Compositor(self._renderer)
-        self.drawn: list[int] = []
-        self.recovered: list[int] = []
 
-    def run(self, picture_rgb_u8: UInt8Array, face: FoundFace, draws: int) -> _Runs:
-        for track_id in range(1, draws + 1):
-            covered = cover(self._compositor, picture_rgb_u8, face, track_id)
-            if not covered.synthetic:
-                raise VeilstreamError("the audit's scene could not be rendered; its face was covered instead")
-            self.drawn.append(self._keeper.assignments[track_id].index)
-            self.recovered.append(self._nearest_person(covered, face))
+    def run(self, shot: list[tuple[UInt8Array, FoundFace]], tracks: int) -> list[TrackReading]:
+        readings = []
+        for track_id in range(1, tracks + 1):
+            looks = [self._look(*frame, track_id, number) for number, frame in enumerate(shot)]
+            worn, seen = zip(*looks, strict=True)
+            readings.append(TrackReading(worn, seen))
             self._renderer.release(track_id)
-        return self
+        return readings
+
+    def _look(
+        self, picture_rgb_u8: UInt8Array, face: FoundFace, track_id: int, number: int
+    ) -> tuple[int, int]:
+        """Who is worn on a frame of the track, and who is seen."""
+        covered = cover(self._compositor, picture_rgb_u8, face, track_id, number)
+        if not covered.synthetic:
+            raise VeilstreamError("the audit's scene could not be rendered; its face was covered instead")
+        return self._keeper.assignments[track_id].index, self._nearest_person(covered, face)
 
     def _nearest_person(self, covered: Covered, face: FoundFace) -> int:
         seen = self._central.find_again(covered.picture_rgb_u8, face) or face
@@ -129,10 +121,13 @@ class _Runs:
         return int(space.rank(space.direction(code), np.arange(self._codebook.size))[0])
 
 
-def _scene_picture(codebook: Codebook) -> UInt8Array:
-    """A frame with one of the codebook's people, large and in the middle."""
+def _scene_pictures(codebook: Codebook) -> list[UInt8Array]:
+    """A shot of one of the codebook's people, large, on the way through the middle."""
     person = codebook.person(codebook.size // 2)
     width, height = _SCENE_SIZE
-    keys = (Keyframe(0, width / 2.0, height / 2.0, _FACE_WIDTH_PX),)
+    keys = tuple(
+        Keyframe(number, width / 2.0 + _STEP_PX * number, height / 2.0, _FACE_WIDTH_PX)
+        for number in range(FRAMES)
+    )
     role = Role(1, Cutout.from_person(person.appearance_rgb_u8, person.mesh_xyz_px), keys)
-    return next(iter(Scene("audit", _SCENE_SIZE, 1, [role], seed=3).frames())).picture_rgb_u8
+    return [shot.picture_rgb_u8 for shot in Scene("audit", _SCENE_SIZE, FRAMES, [role], seed=3).frames()]
