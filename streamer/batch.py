@@ -23,6 +23,7 @@ class Task:
     """One input and its output.
 
     Attributes:
+        below: where both lie below the folder that was given and the one that is written; empty without a tree.
         problem: set when the input cannot even be listed.
         makes_folder: the output's folder is part of a tree that is made as needed.
     """
@@ -31,6 +32,16 @@ class Task:
     output_path: Path
     problem: str | None = None
     makes_folder: bool = False
+    below: Path = Path()
+
+    @property
+    def input_name(self) -> str:
+        """For the report: folders above the one that was given may name people."""
+        return (self.below / self.input_path.name).as_posix()
+
+    @property
+    def output_name(self) -> str:
+        return (self.below / self.output_path.name).as_posix()
 
     @property
     def is_image(self) -> bool:
@@ -113,7 +124,8 @@ def _walk(folder: Path, output: Path) -> Iterable[Task]:
         for name in sorted(files):
             path = here / name
             if path.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES and not name.startswith("."):
-                yield Task(path, output / path.relative_to(folder), makes_folder=True)
+                below = here.relative_to(folder)
+                yield Task(path, output / below / name, makes_folder=True, below=below)
     for problem in problems:
         place = Path(os.fsdecode(problem.filename)) if problem.filename else folder
         reason = problem.strerror or "cannot be read"

@@ -121,14 +121,15 @@ class Batch:
             raise
         except Exception as error:  # of one file: the others go on
             return self._note_failure(task, _told(error, task))
-        self._entries.append(result.as_json())
+        names = {"input": task.input_name, "output": task.output_name}
+        self._entries.append({**result.as_json(), **names})
         typer.echo(result.summary())
         return DONE_WITH_MASKED_FRAMES if result.masked_frames else DONE
 
     def _note_failure(self, task: Task, message: str) -> int:
         typer.echo(f"veilstream: {message}", err=True)
         reason = without_folders(message, task.input_path, task.output_path)
-        self._entries.append({"input": task.input_path.name, "status": "failed", "error": reason})
+        self._entries.append({"input": task.input_name, "status": "failed", "error": reason})
         return FAILED
 
     def _write_boxes(self, task: Task, result: JobResult) -> None:
@@ -137,12 +138,12 @@ class Batch:
             write_text(path, "".join(f"{line}\n" for line in result.mot_lines))
 
     def _boxes_path(self, task: Task) -> Path | None:
-        """A file for one input, else one below a folder for each."""
+        """A file for one input, else one for each in the same tree as the outputs."""
         if self._boxes is None or task.problem is not None:
             return None
         if len(self._tasks) == 1 and not self._boxes.is_dir():
             return self._boxes
-        return self._boxes / f"{task.output_path.name}.txt"
+        return self._boxes / f"{task.output_name}.txt"
 
     def _write_report(self, runner: JobRunner) -> str | None:
         """The report so far; gives the reason where it cannot be written."""

@@ -59,9 +59,9 @@ def test_a_batch_does_what_can_be_done_and_reports_the_rest(walk_clip: Path, tmp
     assert len(problems) == 2
     assert any("empty.mp4" in line for line in problems)
     entries = {entry["input"]: entry["status"] for entry in json.loads(report.read_text())["files"]}
-    assert entries == {"good.mp4": "done", "empty.mp4": "failed", "garbage.mp4": "failed"}
+    assert entries == {"deep/good.mp4": "done", "empty.mp4": "failed", "garbage.mp4": "failed"}
     assert str(folder) not in report.read_text()
-    boxes = (tmp_path / "boxes" / "good.mp4.txt").read_text().splitlines()
+    boxes = (tmp_path / "boxes" / "deep" / "good.mp4.txt").read_text().splitlines()
     assert len(boxes) > 60
     assert all(len(line.split(",")) == 10 for line in boxes)
     assert (tmp_path / "state" / "veilstream" / "ledger.jsonl").exists()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
 
 from calibration.errors import LedgerError
 from engines.errors import EngineError
-from streamer.batch import Task
+from streamer.batch import Task, plan_tasks
 from streamer.cli.batch import Batch
-from streamer.cli.exit_codes import FAILED
+from streamer.cli.exit_codes import DONE, FAILED
 from streamer.errors import InputError
+from streamer.job import JobResult
 from streamer.pipeline import Cancelled
+from streamer.report import JobRecorder
 from streamer.settings import make_settings
 
 
@@ -87,3 +90,21 @@ def test_only_the_last_report_must_be_written(
     assert capsys.readouterr().err.count("no report: the ledger is locked") == lines
     assert report.exists() == (lines == 0)
     assert [entry["input"] for entry in batch._entries] == ["a.mp4", "b.mp4"]
+
+
+def test_two_files_of_one_name_have_boxes_and_entries_of_their_own(tmp_path: Path) -> None:
+    for name in ("c1", "c2"):
+        (tmp_path / "cams" / name).mkdir(parents=True)
+        (tmp_path / "cams" / name / "clip.mp4").touch()
+    tasks = plan_tasks([str(tmp_path / "cams")], tmp_path / "out")
+    batch = Batch(make_settings(), tasks, None, tmp_path / "boxes", overwrite=False, resume=False, quiet=True)
+    batch.check_files()
+    for task in tasks:
+        result = JobResult(task.input_path, task.output_path, coverage=JobRecorder().coverage())
+        result.mot_lines = [task.input_name]
+        runner = SimpleNamespace(run=lambda *_, result=result, **__: result)
+        assert batch._run_one(runner, task) == DONE  # type: ignore[arg-type]
+    for name in ("c1/clip.mp4", "c2/clip.mp4"):
+        assert (tmp_path / "boxes" / f"{name}.txt").read_text() == f"{name}\n"
+    assert [entry["input"] for entry in batch._entries] == ["c1/clip.mp4", "c2/clip.mp4"]
+    assert [entry["output"] for entry in batch._entries] == ["c1/clip.mp4", "c2/clip.mp4"]
