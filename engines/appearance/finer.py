@@ -39,7 +39,8 @@ class Renders(Protocol):
 
 
 class UnlikeTheCodebook(EngineError):
-    """The picture that was rendered does not fit the codebook's."""
+    """The picture that was rendered does not fit the codebook's. Neither the index nor how far off it is is said: both
+    name the person that was drawn."""
 
 
 class FineRenderer:
@@ -67,7 +68,7 @@ class FineRenderer:
         """
         recipe = self._styles.recipe(index)
         if recipe is None:
-            raise EngineError(f"person {index} has no style")
+            raise EngineError("this person has no style")
         made = self._face(recipe.base)
         if recipe.donors:
             made = compose(made, {name: self._face(model) for name, model in recipe.donors.items()})
@@ -75,7 +76,8 @@ class FineRenderer:
         miss, cosine = self.compare(fine, mesh_xyz_px, code_unit)
         if not (miss <= LARGEST_MISS and cosine >= LEAST_COSINE):
             raise UnlikeTheCodebook(
-                f"person {index} came out differently: landmarks {miss:.3f} eye distances away, cosine {cosine:.2f}"
+                f"a person came out differently: landmarks beyond {LARGEST_MISS} eye distances,"
+                f" or a cosine below {LEAST_COSINE}"
             )
         return fine
 

@@ -89,9 +89,10 @@ class Workshop:
                         self._ready.popitem(last=False)
 
     def _warn(self, error: Exception) -> None:
+        # The type alone: at work, whoever reads who could not be made knows what was drawn.
         level = logging.DEBUG if self._warned else logging.WARNING
         self._warned = True
-        _log.log(level, "a face stays at the codebook's 256 px (%s: %s)", type(error).__name__, error)
+        _log.log(level, "a face stays at the codebook's 256 px (%s)", type(error).__name__)
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,19 @@ def test_a_composed_person_is_composed_again() -> None:
     ("moved_px", "cosine"), [(1.5, 1.0), (0.0, 0.85), (float("nan"), 1.0), (0.0, float("nan"))]
 )
 def test_a_picture_of_somebody_else_or_elsewhere_is_refused(moved_px: float, cosine: float) -> None:
-    with pytest.raises(UnlikeTheCodebook, match="person 0 came out differently"):
+    with pytest.raises(UnlikeTheCodebook, match="came out differently"):
         render(renderer([[0, NOBODY, NOBODY]], moved_px=moved_px, cosine=cosine))
+
+
+@pytest.mark.parametrize("recipe", [[0, NOBODY, NOBODY], [NOBODY] * 3])
+def test_errors_do_not_say_who_was_drawn(recipe: list[int]) -> None:
+    """Neither by the index nor by figures that one person of the codebook alone has."""
+    messages = set()
+    for index, moved_px in ((0, 1.5), (4, 2.75)):
+        with pytest.raises(EngineError) as caught:
+            render(renderer([recipe] * 5, moved_px=moved_px), index)
+        messages.add(str(caught.value))
+    assert len(messages) == 1
 
 
 def test_who_has_no_style_is_not_rendered() -> None:

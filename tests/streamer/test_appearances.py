@@ -56,11 +56,12 @@ def test_the_codebook_picture_until_the_finer_one_is_ready() -> None:
 
 
 def test_who_fails_is_not_asked_for_again_and_one_line_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """A line that does not say who: that is the index that was drawn."""
     calls: list[int] = []
 
     def make(person: SyntheticPerson) -> UInt8Array:
         calls.append(person.index)
-        raise RuntimeError("no memory")
+        raise RuntimeError(f"person {person.index} came out differently, cosine 0.87")
 
     people = of_workshop(make)
     other = SyntheticPerson(8, COARSE, PERSON.mesh_xyz_px, PERSON.style)
@@ -70,7 +71,7 @@ def test_who_fails_is_not_asked_for_again_and_one_line_is_said(caplog: pytest.Lo
             finish_all()
     assert calls == [7, 8]
     assert [record.message for record in caplog.records] == [
-        "a face stays at the codebook's 256 px (RuntimeError: no memory)"
+        "a face stays at the codebook's 256 px (RuntimeError)"
     ]
 
 
