@@ -15,7 +15,8 @@ import numpy as np
 
 from calibration.assign import Assignment, IdentityAssigner
 from calibration.codebook import Codebook, SyntheticPerson
-from calibration.errors import BudgetExhausted, CalibrationError, CodebookExhausted, LedgerError
+from calibration.errors import BudgetExhausted, CalibrationError, CodebookExhausted, CodeError, LedgerError
+from engines.errors import EngineError
 from engines.face.template import RECOGNITION_POINTS_PX, similarity_from_points
 from engines.identity import IdentityEncoder
 from streamer.frame import Float32Array, Frame, TrackedFace
@@ -60,6 +61,10 @@ class IdentityKeeper:
         stream: name of the stream in the ledger. It should not tell who is in the picture.
         horizon_frames: how far beyond the rendered frame `observe` has surely been (the depth of the look-ahead). Only
             these frames count, so that the same input gives the same code however the threads run.
+
+    Attributes:
+        assignments: what was drawn, by track.
+        problems: by the reason of a refusal, what was said of it last: one line that may name the ledger's path.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class IdentityKeeper:
         # `observe` is called by the analysis thread, everything else by the one that renders.
         self._mutex = threading.Lock()
         self.assignments: dict[int, Assignment] = {}
+        self.problems: dict[str, str] = {}
 
     def observe(self, frame: Frame, faces: list[TrackedFace]) -> None:
         """Look at the faces of a frame that is about to wait in the look-ahead."""
@@ -129,9 +135,13 @@ class IdentityKeeper:
         code_unit = self._encode(track_id, frame, points_xy_px)
         try:
             self._people[track_id] = self._draw(track_id, code_unit)
-        except LedgerError:
+        except LedgerError as error:
             self._ledger_failed_seconds = frame.pts_seconds
+            self.problems["ledger_failed"] = str(error)
             raise
+        except CodeError:
+            # Not finite, or zero. Nothing was drawn, and the ledger is not to blame.
+            raise EngineError("the identity encoder gave no usable code") from None
         finally:
             del code_unit
             # After the track is settled, so that `observe` cannot leave a crop behind.
@@ -146,17 +156,17 @@ class IdentityKeeper:
     def _draw(self, track_id: int, code_unit: Float32Array | None) -> SyntheticPerson:
         try:
             assignment = self._assigner.assign(self._stream, track_id, code_unit)
-        except BudgetExhausted:
-            self._refuse(track_id, "budget_spent")
-        except CodebookExhausted:
-            self._refuse(track_id, "codebook_exhausted")
+        except BudgetExhausted as error:
+            self._refuse(track_id, "budget_spent", str(error))
+        except CodebookExhausted as error:
+            self._refuse(track_id, "codebook_exhausted", str(error))
         self.assignments[track_id] = assignment
         try:
             return self._codebook.person(assignment.index)
         except CalibrationError:
-            # Spent all the same, but no longer worn by anybody.
+            # Spent all the same, but no longer worn by anybody. The error may tell who was drawn.
             self._assigner.release(track_id)
-            self._refuse(track_id, "codebook_damaged")
+            self._refuse(track_id, "codebook_damaged", "a person of the codebook cannot be read")
 
     def release(self, track_id: int) -> None:
         """The track is over: its synthetic person may be given to another one."""
@@ -172,8 +182,9 @@ class IdentityKeeper:
     def _is_settled(self, track_id: int) -> bool:
         return track_id in self._people or track_id in self._refusals
 
-    def _refuse(self, track_id: int, reason: str) -> NoReturn:
+    def _refuse(self, track_id: int, reason: str, problem: str) -> NoReturn:
         self._refusals[track_id] = reason
+        self.problems[reason] = problem
         raise IdentityRefusal(reason) from None
 
     def _encode(self, track_id: int, frame: Frame, points_xy_px: Float32Array) -> Float32Array | None:

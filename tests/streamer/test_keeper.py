@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from calibration.assign import Assignment
-from calibration.errors import BudgetExhausted, LedgerError
+from calibration.errors import BudgetExhausted, CodebookError, CodeError, LedgerError
+from engines.errors import EngineError
 from streamer.frame import FaceSource, Frame, StreamGeometry, TrackedFace
 from streamer.identity import IdentityKeeper
 from streamer.identity.keeper import CROPS_PER_TRACK, FRAMES_PER_TRACK, IdentityRefusal
@@ -116,6 +117,40 @@ def test_a_refusal_holds_for_the_track_and_costs_no_second_embedding(make_keeper
     assert len(encoder.batches) == len(assigner.codes) == 1
     keeper.release(1)
     assert assigner.released == []
+
+
+def test_a_code_without_direction_is_the_encoders_fault_and_not_the_ledgers(make_keeper: MakeKeeper) -> None:
+    keeper, assigner, _ = make_keeper(CodeError("its norm is zero or not finite"))
+    for _ in range(2):
+        with pytest.raises(EngineError, match="no usable code"):
+            keeper.person_for(1, _frame(0), POINTS)
+    assigner.refusal = None
+    assert keeper.person_for(1, _frame(0), POINTS) == "person 7"  # type: ignore[comparison-overlap]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(BudgetExhausted("2 of 2 used"), "budget_spent"), (LedgerError("no space"), "ledger_failed")],
+)
+def test_why_nobody_was_drawn_can_be_asked(make_keeper: MakeKeeper, error: Exception, reason: str) -> None:
+    keeper, _, _ = make_keeper(error)
+    with pytest.raises((IdentityRefusal, LedgerError)):
+        keeper.person_for(1, _frame(0), POINTS)
+    assert keeper.problems == {reason: str(error)}
+
+
+def test_a_person_that_cannot_be_read_is_not_told(
+    make_keeper: MakeKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(self: _Codebook, index: int) -> str:
+        raise CodebookError(f"person {index} has no picture")
+
+    monkeypatch.setattr(_Codebook, "person", damaged)
+    keeper, _, _ = make_keeper()
+    with pytest.raises(IdentityRefusal, match="codebook_damaged"):
+        keeper.person_for(1, _frame(0), POINTS)
+    assert keeper.problems.keys() == {"codebook_damaged"}
+    assert "7" not in keeper.problems["codebook_damaged"]
 
 
 def test_points_that_fall_together_do_not_stop_the_stream(make_keeper: MakeKeeper) -> None:
