@@ -29,6 +29,8 @@ calibrate_app.command()(int8)
 
 # Epsilon is rounded down to this step: rounded up it would not keep the bound that was asked for.
 _STEPS_PER_UNIT = 10_000
+# False-acceptance rates that a reid.json holds rates at.
+_MEASURED_FARS = {1e-3: "tar_far_1e3", 1e-2: "tar_far_1e2"}
 
 
 @calibrate_app.command()
@@ -44,7 +46,9 @@ def epsilon(
     epsilon: Annotated[float | None, typer.Option(help="An epsilon: what does it bound?")] = None,
     reid: Annotated[
         Path | None,
-        typer.Option(help="reid.json of `audit reid`, to draw what was measured beside the bound."),
+        typer.Option(
+            help="reid.json of `audit reid`, to draw what was measured (at --far .001 or .01) beside the bound."
+        ),
     ] = None,
     codebook: Annotated[Path | None, typer.Option(help="Another codebook, for the resemblance.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the JSON file and the plot.")] = None,
@@ -70,7 +74,7 @@ def epsilon(
     space = open_codebook(codebook).space
     rows = tradeoff(space, sorted({*TABLE_EPSILONS, value}), far=far, people=people)
     console.print(tradeoff_table(rows))
-    measured = [] if reid is None else _measured(reid)
+    measured = [] if reid is None else _measured(reid, far)
     charts = {"calibrate": tradeoff_chart(rows, measured)}
     write_results(out, "calibrate", charts, chosen=row, rows=rows, measured=measured)
 
@@ -88,15 +92,18 @@ def _rounded_down(epsilon: float) -> float:
     return max(0, math.floor(epsilon * _STEPS_PER_UNIT)) / _STEPS_PER_UNIT
 
 
-def _measured(path: Path) -> list[tuple[float, float]]:
-    """(epsilon, largest naive TAR at FAR 0.1 % of any recogniser) of our rows in a reid.json, infinity left out."""
+def _measured(path: Path, far: float) -> list[tuple[float, float]]:
+    """(epsilon, largest naive TAR at that FAR of any recogniser) of our rows in a reid.json, infinity left out."""
+    if far not in _MEASURED_FARS:
+        known = " or ".join(f"{rate:g}" for rate in _MEASURED_FARS)
+        raise SettingsError(f"reid: rates were measured at --far {known}, not at {far:g}; give one of these")
     try:
         results: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["results"]
         worst: dict[float, float] = {}
         for result in results:
             kind, _, number = str(result["row"]).partition(" ")
             if kind == "epsilon" and result["attack"] == "naive":
-                rate = float(result["tar_far_1e3"]["tar"]["value"])
+                rate = float(result[_MEASURED_FARS[far]]["tar"]["value"])
                 worst[float(number)] = max(rate, worst.get(float(number), 0.0))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
