@@ -68,22 +68,40 @@ def rotate_key_file(path: Path | str) -> tuple[str, Path]:
     """Put a new key at `path`; the old one is kept beside it under its fingerprint.
 
     What was drawn or hidden under the old key can be replayed or matched for as long as that file exists:
-    delete it to make the change final. Returns (fingerprint of the new key, path of the old one).
+    delete it to make the change final. Stopped at any moment, there is a whole key at `path`, and another rotation goes
+    on from what is there. Returns (fingerprint of the new key, path of the old one).
     """
     path = Path(path)
     old = load_key(path)
     kept = path.with_name(f"{path.name}.{key_fingerprint(old)}.old")
-    fresh = path.with_name(f"{path.name}.new")
+    # A name that nobody gives a key of theirs: what lies there was left by a rotation that was stopped.
+    fresh = path.with_name(f".{path.name}.rotation")
     key = secrets.token_bytes(MIN_KEY_BYTES)
-    _write_new(fresh, key)
     try:
-        os.link(path, kept)
+        fresh.unlink(missing_ok=True)
+        _write_new(fresh, key)
+        _keep(path, kept, old)
         fresh.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise KeyFileError(f"cannot rotate the key file {path}: {error.strerror}") from None
+    if load_key(path) != key:
+        raise KeyFileError(f"the key file {path} was rotated by somebody else at the same time")
     return key_fingerprint(key), kept
+
+
+def _keep(path: Path, kept: Path, old: bytes) -> None:
+    """Give the old key a second name, unless it has it already. Raises OSError."""
+    try:
+        os.link(path, kept)
+    except FileExistsError:
+        try:
+            if load_key(kept) == old:
+                return
+        except KeyFileError:
+            pass
+        raise
 
 
 def key_fingerprint(key: bytes) -> str:

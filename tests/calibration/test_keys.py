@@ -73,6 +73,76 @@ def test_rotation_keeps_the_old_key_beside_it(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["key", kept.name]
 
 
+STEPS = ("os.open", "os.write", "os.fsync", "os.link", "pathlib.Path.replace")
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_rotation_that_was_stopped_is_made_good_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    path = tmp_path / "key"
+    new_key_file(path)
+    before = load_key(path)
+    owner, name = (os, step[3:]) if step.startswith("os.") else (Path, "replace")
+    whole = getattr(owner, name)
+    # Opened first is the old key, to be read.
+    rest = iter([False] if step == "os.open" else [])
+
+    def stop(*arguments: object, **keywords: object) -> object:
+        if next(rest, True):
+            if after:
+                whole(*arguments, **keywords)
+            raise KeyboardInterrupt
+        return whole(*arguments, **keywords)
+
+    monkeypatch.setattr(owner, name, stop)
+    with pytest.raises(KeyboardInterrupt):
+        rotate_key_file(path)
+    monkeypatch.undo()
+    between = load_key(path)
+    assert (between == before) != (step == "pathlib.Path.replace" and after)
+    fingerprint, kept = rotate_key_file(path)
+    assert fingerprint == key_fingerprint(load_key(path))
+    assert load_key(kept) == between
+    olds = {path.with_name(f"key.{key_fingerprint(key)}.old") for key in (before, between)}
+    assert set(tmp_path.iterdir()) == {path, *olds}
+
+
+def test_what_else_lies_beside_a_key_is_left_alone(tmp_path: Path) -> None:
+    path, other = tmp_path / "key", tmp_path / "key.new"
+    new_key_file(path)
+    new_key_file(other)
+    key = load_key(other)
+    rotate_key_file(path)
+    assert load_key(other) == key
+    foreign = tmp_path / f"key.{key_fingerprint(load_key(path))}.old"
+    foreign.write_text("something else")
+    before = load_key(path)
+    with pytest.raises(KeyFileError, match="exists"):
+        rotate_key_file(path)
+    assert load_key(path) == before
+    assert foreign.read_text() == "something else"
+
+
+def test_two_rotations_at_once_do_not_report_the_wrong_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "key"
+    new_key_file(path)
+    link, others = os.link, iter([True])
+
+    def meanwhile(source: Path, target: Path) -> None:
+        if next(others, False):
+            rotate_key_file(path)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", meanwhile)
+    with pytest.raises(KeyFileError):
+        rotate_key_file(path)
+    assert load_key(path)
+
+
 def test_rotation_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError):
         rotate_key_file(tmp_path / "key")
