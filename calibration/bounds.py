@@ -19,12 +19,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from calibration.errors import EpsilonError
 from calibration.exact import EpsilonLike, as_epsilon
 
 WARN_ABOVE = 4
 REFUSE_ABOVE = 8
+_POLICY_FAR = 1e-3
+_LEAST_DIFFERENCE = Fraction(1, 100)
 TABLE_EPSILONS = (0.0, 0.5, 1.0, 1.61, 2.3, 3.0, 4.0)
 
 
@@ -101,16 +104,33 @@ def bound_table(
     return [bound_row(epsilon, far=far, people=people) for epsilon in epsilons]
 
 
-def check_epsilon(epsilon: EpsilonLike, allow_large: bool = False) -> str | None:
-    """A warning to show the user, or None. Raises EpsilonError above 8 unless `allow_large`."""
+def check_epsilon(epsilon: EpsilonLike, allow_large: bool = False, *, delta: float = 0.0) -> str | None:
+    """A warning to show the user, or None. Raises EpsilonError above 8 unless `allow_large`.
+
+    A delta counts by what it does to the bound at FAR 0.1 %: as the pure epsilon that would promise as little, where
+    that is larger by more than 0.01.
+    """
     value = as_epsilon(epsilon)
-    if value <= WARN_ABOVE:
+    bound = verification_bound(float(value), _POLICY_FAR, delta)
+    promises_as: Fraction | float = value
+    if delta and (weaker := _epsilon_of_bound(bound)) > value + _LEAST_DIFFERENCE:
+        promises_as = weaker
+    if promises_as <= WARN_ABOVE:
         return None
-    bound = 100.0 * verification_bound(float(value), 1e-3)
-    message = f"epsilon {float(value):g} only promises a true-positive rate below {bound:.1f} % at FAR 0.1 %"
-    if value > REFUSE_ABOVE and not allow_large:
-        raise EpsilonError(f"{message}: above {REFUSE_ABOVE} it must be allowed explicitly")
+    stated = f"epsilon {float(value):g}" + (f" with delta {delta:g}" if delta else "")
+    message = f"{stated} only promises a true-positive rate below {100.0 * bound:.1f} % at FAR 0.1 %"
+    if promises_as > REFUSE_ABOVE and not allow_large:
+        limit = (
+            f"above {REFUSE_ABOVE} it"
+            if value > REFUSE_ABOVE
+            else f"less than epsilon {REFUSE_ABOVE} promises"
+        )
+        raise EpsilonError(f"{message}: {limit} must be allowed explicitly")
     return message
+
+
+def _epsilon_of_bound(bound: float) -> float:
+    return math.inf if bound >= 1.0 else epsilon_for_verification(bound, _POLICY_FAR)
 
 
 def _check_probability(name: str, value: float) -> None:

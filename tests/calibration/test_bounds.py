@@ -76,6 +76,21 @@ def test_policy() -> None:
     assert check_epsilon("8.01", allow_large=True) is not None
 
 
+def test_a_delta_is_warned_of_and_refused_by_what_it_does_to_the_bound() -> None:
+    for small in (0.0, 1e-6, 1e-2):
+        assert check_epsilon(1, delta=small) is None
+    assert "epsilon 1 with delta 0.9 only promises a true-positive rate below 90.3 %" in (
+        check_epsilon(1, delta=0.9) or ""
+    )
+    # As little as epsilon 4 promises: 5.5 %.
+    assert check_epsilon(1, delta=0.05) is None
+    assert check_epsilon(1, delta=0.06) is not None
+    assert check_epsilon(8, delta=1e-6) is not None
+    with pytest.raises(EpsilonError, match="less than epsilon 8 promises must be allowed explicitly"):
+        check_epsilon(1, delta=0.9999)
+    assert check_epsilon(1, allow_large=True, delta=0.9999) is not None
+
+
 @pytest.mark.parametrize(("tpr", "far"), [(0.0005, 0.001), (1.0, 0.001), (0.5, 0.0)])
 def test_impossible_wishes(tpr: float, far: float) -> None:
     with pytest.raises(EpsilonError):
