@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from calibration.errors import CalibrationError
-from calibration.exact import EpsilonLike, epsilon_text
+from calibration.exact import EpsilonLike, epsilon_text, rational
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,11 @@ class Budget:
         return ", ".join(parts) or "no limit"
 
 
-def exact(value: EpsilonLike) -> Fraction:
-    """The decimal that was written: 1e-6 is one millionth, not the double nearest to it."""
-    return value if isinstance(value, Fraction) else Fraction(str(value))
-
-
 def _limit(name: str, value: EpsilonLike | None) -> Fraction | None:
     if value is None:
         return None
     try:
-        limit = exact(value)
+        limit = rational(value)
     except (ValueError, ZeroDivisionError):
         raise CalibrationError(f"a {name} must be a number, got {value!r}") from None
     if limit < 0:

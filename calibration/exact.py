@@ -7,6 +7,7 @@ exactly: ten draws at 0.1 are 1.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
@@ -16,12 +17,29 @@ from calibration.errors import EpsilonError
 EpsilonLike = Fraction | int | float | str
 MAX_EPSILON = 64
 """Above this a mechanism is refused outright; far below it the statement is already empty (see `bounds`)."""
+# Of every double, and of every number that `epsilon_text` writes; beyond it a few characters fill the memory.
+_MAX_EXPONENT = 400
+_EXPONENT = re.compile(r"e([+-]?[\d_]+)\s*$", re.IGNORECASE)
+
+
+def rational(value: EpsilonLike) -> Fraction:
+    """The decimal or quotient that was written, exactly: 1e-6 is one millionth, not the double nearest to it.
+
+    Raises ValueError (also for powers of ten beyond 400), or ZeroDivisionError.
+    """
+    if isinstance(value, Fraction):
+        return value
+    text = str(value)
+    exponent = _EXPONENT.search(text)
+    if exponent is not None and abs(int(exponent[1])) > _MAX_EXPONENT:
+        raise ValueError(f"a power of ten beyond {_MAX_EXPONENT}")
+    return Fraction(text)
 
 
 def as_epsilon(value: EpsilonLike) -> Fraction:
     """The exact rational of an epsilon given as number or text, from 0 to 64; else EpsilonError."""
     try:
-        epsilon = value if isinstance(value, Fraction) else Fraction(str(value))
+        epsilon = rational(value)
     except (ValueError, ZeroDivisionError):
         raise EpsilonError(f"epsilon must be a number from 0 to {MAX_EPSILON}, got {value!r}") from None
     if not 0 <= epsilon <= MAX_EPSILON:

@@ -6,8 +6,9 @@ before the index it commits to leaves `Reservation.commit`, and the budget is ch
 under one file lock for all processes that share the ledger.
 
 What the chain shows: a line that was edited, removed, moved or cut. `LEDGER.head` holds the number and hash
-of the last line, so a missing end shows too. Whoever can rewrite both files can forge a whole new chain: note
-the head elsewhere (reports carry it) and pass it to `verify_ledger`.
+of the last line, so a missing end shows too, and so does a missing `LEDGER.head` (`calibration.ledger_file` says
+what a crash may leave). Whoever can rewrite or delete both files can forge a whole new chain: note the head elsewhere
+(reports carry it) and pass it to `verify_ledger`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from calibration.errors import BudgetExhausted, LedgerError
 from calibration.ledger_file import (
     LOCK_TIMEOUT_SECONDS,
     check_head_file,
+    is_not_begun,
     lines_from,
     lock,
     opened,
@@ -141,6 +143,7 @@ class FileLedger(Ledger):
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._mutex = _TimedLock(self.path)
+        self._lines = 0
         self._forget()
         with self._mutex, opened(self.path, os.O_RDWR | os.O_CREAT) as descriptor:
             self._inode = os.fstat(descriptor).st_ino
@@ -187,14 +190,22 @@ class FileLedger(Ledger):
 
     def _catch_up(self, descriptor: int) -> None:
         """Read and check what other processes appended since the last look, and the head file."""
+        if self._lines == 0 and is_not_begun(descriptor, self.path):
+            write_head(self.path, Chain())
         status = os.fstat(descriptor)
         if status.st_ino != self._inode or status.st_size < self._offset:
-            # Replaced or cut: read it again from the start; the head file tells whether lines are gone.
+            # Replaced or cut: read it again from the start; the head file and what was read before tell whether lines
+            # are gone.
             self._forget()
             self._inode = status.st_ino
         tail = self._take_whole(lines_from(descriptor, self._offset, self.path))
+        if self._chain.sequence < self._lines:
+            raise LedgerError(
+                f"the ledger {self.path} ends after line {self._chain.sequence} of {self._lines}: lines are gone"
+            )
         if check_head_file(self.path, self._chain):
             write_head(self.path, self._chain)
+        self._lines = self._chain.sequence
         if tail:
             # The head agrees with the last whole line: this one was cut off while being written, before its
             # reservation returned, so its draw was never used.
@@ -221,6 +232,7 @@ class FileLedger(Ledger):
                 os.ftruncate(descriptor, self._offset)
             raise LedgerError(f"cannot write the ledger {self.path}: {error.strerror}") from None
         self._take_whole([data])
+        self._lines = self._chain.sequence
         write_head(self.path, self._chain)
 
 
@@ -294,7 +306,8 @@ class LedgerSummary:
 def verify_ledger(path: Path | str, *, noted_head: str | None = None) -> LedgerSummary:
     """Check every line, the chain, the head file and, when given, a head noted elsewhere.
 
-    Reads only. Raises LedgerError naming the first line that does not hold.
+    Reads only. Raises LedgerError naming the first line that does not hold; also for a ledger without a head file, even
+    an empty one: nothing says that it always was.
     """
     path = Path(path)
     chain = Chain()

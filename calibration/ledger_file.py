@@ -1,4 +1,17 @@
-"""The ledger's file and the one beside it that holds its head: opening, locking, reading by blocks, syncing."""
+"""The ledger's file and the one beside it that holds its head: opening, locking, reading by blocks, syncing.
+
+The order of writing, each step on disk before the next: an empty ledger, its head of no lines, a line, the head of
+that line. So whatever a crash leaves is one of
+
+* an empty ledger without a head: it was not begun yet. Whoever opens it to write begins it;
+* lines and their head, or no lines and the head of none: whole;
+* a line more than the head says: its writer was stopped. The line counts, and the head is put right;
+* a line without its end: it was never used, and is dropped.
+
+Anything else is damage, above all lines, or a piece of one, without a head: cut to its first line, and with its head
+deleted, a ledger would else pass for one whose writer was stopped. Versions that wrote no head before the first line
+could leave a single line without one, which cannot be told from that; its draw was never used.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +24,7 @@ from pathlib import Path
 
 from calibration.durable import sync_folder
 from calibration.errors import LedgerError
-from calibration.ledger_lines import GENESIS, Chain
+from calibration.ledger_lines import Chain
 
 LOCK_TIMEOUT_SECONDS = 10.0
 _LOCK_POLL_SECONDS = 0.005
@@ -81,6 +94,11 @@ def _head_path(path: Path) -> Path:
     return path.with_name(path.name + ".head")
 
 
+def is_not_begun(descriptor: int, path: Path) -> bool:
+    """An empty ledger without a head: as if neither file were there."""
+    return os.fstat(descriptor).st_size == 0 and not os.path.lexists(_head_path(path))
+
+
 def write_head(path: Path, chain: Chain) -> None:
     target = _head_path(path)
     temporary = target.with_name(target.name + ".new")
@@ -100,12 +118,15 @@ def write_head(path: Path, chain: Chain) -> None:
 
 
 def check_head_file(path: Path, chain: Chain) -> bool:
-    """True when the head file is one line behind (its writer was stopped); raises when it disagrees."""
+    """True when the head file is one line behind (its writer was stopped); raises when it disagrees or is not there."""
     try:
         words = _head_path(path).read_text("ascii").split()
         sequence, head = int(words[0]), words[1]
     except FileNotFoundError:
-        sequence, head = 0, GENESIS
+        raise LedgerError(
+            f"the ledger {path} has no {_head_path(path).name} beside it: lines may be gone; restore that file, or move"
+            " the ledger away to begin a new one"
+        ) from None
     except (OSError, ValueError, IndexError):
         raise LedgerError(f"{_head_path(path)} is not readable as a ledger head") from None
     if (sequence, head) == (chain.sequence, chain.head):

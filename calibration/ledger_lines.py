@@ -10,9 +10,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from calibration.cost import Cost, exact
+from calibration.cost import Cost
 from calibration.errors import CalibrationError, LedgerError
-from calibration.exact import as_epsilon, epsilon_text
+from calibration.exact import as_epsilon, epsilon_text, rational
 from calibration.hide import HIDE
 from calibration.mechanisms import MECHANISM_NAMES, CodebookMechanism, GaussianMechanism, UniformMechanism
 from calibration.mechanisms.base import DrawParameters
@@ -47,7 +47,7 @@ class DrawRecord:
     @property
     def cost(self) -> Cost:
         """What it takes from a budget: nothing where no epsilon is stated."""
-        return Cost() if self.label.epsilon is None else Cost(self.label.epsilon, exact(self.delta))
+        return Cost() if self.label.epsilon is None else Cost(self.label.epsilon, rational(self.delta))
 
 
 @dataclass(frozen=True)
@@ -134,52 +134,83 @@ class Chain:
 
 
 def parse_line(line: bytes) -> StoredDraw:
-    """Read one line and check it by itself: form, hash, and that its numbers give the epsilon it states."""
+    """Read one line and check it by itself: form, hash, and that its numbers give the epsilon it states.
+
+    Raises LedgerError, and nothing else whatever the bytes are.
+    """
     try:
         fields = json.loads(line)
         stated_hash = fields.pop("hash")
-        if fields.get("version") != _VERSION:
-            raise LedgerError(f"a line of version {fields.get('version')}, this program reads {_VERSION}")
+        if _integer(fields, "version") != _VERSION:
+            raise LedgerError(f"a line of version {fields['version']}, this program reads {_VERSION}")
         if stated_hash != _hash_of(fields) or line != _canonical({**fields, "hash": stated_hash}):
             raise LedgerError("its content does not have its hash: it was changed")
         draw = _from_fields(fields, stated_hash)
+        _check_numbers(draw.record)
     except LedgerError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, CalibrationError):
+    except CalibrationError as error:
+        raise LedgerError(f"it is no draw of this program: {error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise LedgerError("it is not a whole ledger line") from None
-    _check_numbers(draw.record)
     return draw
 
 
 def _from_fields(fields: dict[str, Any], stated_hash: str) -> StoredDraw:
+    epsilon = _optional_text(fields, "epsilon")
     label = DrawLabel(
-        stream=str(fields["stream"]),
-        session=str(fields["session"]),
-        track_id=int(fields["track"]),
-        codebook_sha256=str(fields["codebook"]),
-        mechanism=str(fields["mechanism"]),
-        epsilon=None if fields["epsilon"] is None else as_epsilon(fields["epsilon"]),
+        stream=_text(fields, "stream"),
+        session=_text(fields, "session"),
+        track_id=_integer(fields, "track"),
+        codebook_sha256=_text(fields, "codebook"),
+        mechanism=_text(fields, "mechanism"),
+        epsilon=None if epsilon is None else as_epsilon(epsilon),
     )
-    available = int(fields["K"])
+    available = _integer(fields, "K")
+    if available < 1:
+        raise LedgerError(f"its K is {available}: nobody was there to draw from")
     parameters = None
     if fields["A"] is not None:
-        parameters = DrawParameters(int(fields["A"]), int(fields["B"]), available, int(fields["m"]))
+        weights = int(_text(fields, "A")), int(_text(fields, "B"))
+        parameters = DrawParameters(*weights, available, _integer(fields, "m"))
+    if type(fields["delta"]) not in (int, float):
+        raise LedgerError("its delta is no number")
     record = DrawRecord(
-        scope=str(fields["scope"]),
+        scope=_text(fields, "scope"),
         label=label,
         delta=float(fields["delta"]),
         available=available,
         parameters=parameters,
-        commitment=str(fields["commitment"]),
-        key=None if fields.get("key") is None else str(fields["key"]),
+        commitment=_text(fields, "commitment"),
+        # Lines of before there were keys have no such field.
+        key=_optional_text({"key": None, **fields}, "key"),
     )
     return StoredDraw(
         record=record,
-        sequence=int(fields["sequence"]),
-        time=str(fields["time"]),
-        previous=str(fields["previous"]),
+        sequence=_integer(fields, "sequence"),
+        time=_text(fields, "time"),
+        previous=_text(fields, "previous"),
         hash=stated_hash,
     )
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields[name]
+    if not isinstance(value, str):
+        raise LedgerError(f"its {name} is no text")
+    return value
+
+
+def _optional_text(fields: dict[str, Any], name: str) -> str | None:
+    return None if fields[name] is None else _text(fields, name)
+
+
+def _integer(fields: dict[str, Any], name: str) -> int:
+    value = fields[name]
+    # True is an int to Python, and to `json` it is not.
+    if type(value) is not int:
+        raise LedgerError(f"its {name} is no whole number")
+    return value
 
 
 def _check_numbers(record: DrawRecord) -> None:

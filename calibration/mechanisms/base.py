@@ -12,9 +12,9 @@ from typing import ClassVar
 import numpy as np
 
 from calibration.bounds import BoundRow, bound_row
-from calibration.cost import Cost, exact
+from calibration.cost import Cost
 from calibration.errors import CodeError
-from calibration.exact import EpsilonLike, as_epsilon, epsilon_text
+from calibration.exact import EpsilonLike, as_epsilon, epsilon_text, rational
 from calibration.randomness import Float64Array, RandomSource
 
 
@@ -66,7 +66,7 @@ class Mechanism(ABC):
     @property
     def cost(self) -> Cost:
         """What one draw takes from a budget."""
-        return Cost(self.epsilon, exact(self.delta))
+        return Cost(self.epsilon, rational(self.delta))
 
     def bound_table(self, fars: Sequence[float] = (1e-3, 1e-2), people: int = 1000) -> list[BoundRow]:
         """What the stated epsilon bounds, per false-acceptance rate."""

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.errors import EpsilonError
-from calibration.exact import as_epsilon, epsilon_text, floor_scaled_exp, log_of_ratio
+from calibration.cost import Budget
+from calibration.errors import CalibrationError, EpsilonError
+from calibration.exact import as_epsilon, epsilon_text, floor_scaled_exp, log_of_ratio, rational
 
 epsilons = st.fractions(min_value=0, max_value=20, max_denominator=10**6)
 
@@ -49,6 +50,19 @@ def test_decimals_add_up() -> None:
 def test_what_is_no_epsilon(value: object) -> None:
     with pytest.raises(EpsilonError):
         as_epsilon(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["1e99999999", "1e-99999999", "1E+9_999_999 ", "1e401"])
+def test_a_few_characters_do_not_fill_the_memory(value: str) -> None:
+    with pytest.raises(EpsilonError, match="must be a number"):
+        as_epsilon(value)
+    with pytest.raises(CalibrationError, match="must be a number"):
+        Budget.of(value)
+
+
+def test_every_double_is_read() -> None:
+    assert rational(5e-324) == Fraction("5e-324")
+    assert Budget.of(1.7e308).epsilon == Fraction("1.7e308")
 
 
 def test_log_of_ratio() -> None:
