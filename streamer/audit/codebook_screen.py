@@ -1,8 +1,9 @@
 """The codebook's screening, done again: are two of its people doubles, and is one of them the double of a real person?
 
 With two recognisers, one that the codebook was made with and one that the product does not use. The limits are those
-the codebook states about itself. The stored codes are held to them exactly. The pictures are encoded anew, since
-they are what is shown; they are stored compressed, which moves a code, so there the limits have a slack.
+the codebook states about itself. The stored codes are held to them exactly, among themselves and against real people.
+The pictures are encoded anew, since they are what is shown; they are stored compressed, which moves a code, so there
+the limits have a slack.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ LEAST_AGREEMENT = 0.9
 """Cosine of a stored code to that of its picture: .92 to .99 in the shipped codebook."""
 PICTURE_SLACK = 0.06
 """What a cosine of compressed pictures may have above the limit."""
+LEAST_WITH_FACE = 0.9
+"""Share of a gallery's pictures that a face must be found in."""
 
 _MESH_PATCH_PX = 192
 
@@ -41,11 +44,11 @@ class Limits:
 
     Attributes:
         pairs: largest cosine of two people.
-        gallery: largest cosine to a real person; None where it was screened against none.
+        gallery: largest cosine to a real person; None for a recogniser that it was not screened with.
     """
 
     pairs: tuple[float, ...]
-    gallery: tuple[float, ...] | None
+    gallery: tuple[float | None, ...]
 
     @classmethod
     def of(cls, codebook: Codebook) -> Limits:
@@ -54,14 +57,15 @@ class Limits:
         try:
             pairs = (float(figures["pairs"]["limit"]), float(figures["pairs"]["second_limit"]))
             gallery = figures.get("gallery")
-            limits = None if not gallery else (gallery["limits"]["first"], gallery["limits"].get("second"))
-        except (KeyError, TypeError, ValueError):
+            stated = (
+                (gallery["limits"].get("first"), gallery["limits"].get("second")) if gallery else (None, None)
+            )
+            limits = tuple(None if limit is None else float(limit) for limit in stated)
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise InputError(
                 "the codebook states no limits of its screening: it cannot be screened again"
             ) from None
-        return cls(
-            pairs, None if limits is None else tuple(float(limit) for limit in limits if limit is not None)
-        )
+        return cls(pairs, limits)
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ class CodebookOutcome:
     Attributes:
         agreement: smallest cosine of a stored code to the code of the picture.
         gallery: real pictures compared with; `faceless`, those without a face.
+        judged: who was compared with whom, by which recognisers.
         broken: one line per claim that does not hold.
+        unresolved: one line for whatever keeps this run from being evidence. The claim holds when both are empty.
     """
 
     people: int
@@ -95,7 +101,13 @@ class CodebookOutcome:
     findings: list[CodebookFinding]
     gallery: int
     faceless: int
+    judged: str
     broken: list[str]
+    unresolved: list[str]
+
+    @property
+    def holds(self) -> bool:
+        return not self.broken and not self.unresolved
 
 
 def audit_codebook(
@@ -105,7 +117,12 @@ def audit_codebook(
     finder: MeshFace,
     on_picture: Callable[[], None] = lambda: None,
 ) -> CodebookOutcome:
-    """Screen again. `recognisers`: SFace first, then the second one where it is at hand."""
+    """Screen again.
+
+    Args:
+        recognisers: SFace first, then the second one where it is at hand.
+        gallery: pictures of real people; none for the people among themselves alone.
+    """
     limits = Limits.of(codebook)
     own = _own_codes(codebook, recognisers, on_picture)
     real, faceless = _gallery_codes(gallery, recognisers, finder, on_picture)
@@ -116,20 +133,33 @@ def audit_codebook(
     for at, recogniser in enumerate(recognisers):
         pairs = screen_pairs(own[at], limits.pairs[at] + PICTURE_SLACK)
         findings.append(CodebookFinding("pictures, each other", recogniser.name, count, pairs))
-        if len(real[at]) and limits.gallery is not None and at < len(limits.gallery):
-            against = screen_against(own[at], real[at], limits.gallery[at] + PICTURE_SLACK)
-            size = codebook.size * len(real[at])
-            findings.append(CodebookFinding("pictures, gallery", recogniser.name, size, against))
-    broken = claims_broken(agreement, findings, recognisers)
-    return CodebookOutcome(codebook.size, agreement, findings, len(real[0]), faceless, broken)
+        limit = limits.gallery[at]
+        if not len(real[at]) or limit is None:
+            continue
+        size = codebook.size * len(real[at])
+        if at == 0:
+            exact = screen_against(codebook.codes_unit, real[at], limit)
+            findings.append(CodebookFinding("stored codes, gallery", recogniser.name, size, exact))
+        against = screen_against(own[at], real[at], limit + PICTURE_SLACK)
+        findings.append(CodebookFinding("pictures, gallery", recogniser.name, size, against))
+    names = [recogniser.name for recogniser in recognisers]
+    return CodebookOutcome(
+        people=codebook.size,
+        agreement=agreement,
+        findings=findings,
+        gallery=len(real[0]),
+        faceless=faceless,
+        judged=_judged_line(codebook.size, len(real[0]), names),
+        broken=claims_broken(agreement, findings),
+        unresolved=no_evidence(names, limits, len(gallery), faceless),
+    )
 
 
-def claims_broken(
-    agreement: float, findings: Sequence[CodebookFinding], recognisers: Sequence[Recogniser]
-) -> list[str]:
-    """One line for each screening that fails, and for what keeps this run from being evidence."""
+def claims_broken(agreement: float, findings: Sequence[CodebookFinding]) -> list[str]:
+    """One line for each screening that fails."""
     broken = []
-    if agreement < LEAST_AGREEMENT:
+    # Written so that a cosine that is no number counts as too small.
+    if not agreement >= LEAST_AGREEMENT:
         broken.append(
             f"a stored code is not that of its picture: cosine {agreement:.3f}, below {LEAST_AGREEMENT}"
         )
@@ -140,9 +170,41 @@ def claims_broken(
                 f"{finding.what}, {finding.recogniser}: {len(pairs)} pairs above {finding.screening.limit:.3f},"
                 f" the largest {finding.screening.largest:.3f}"
             )
-    if len(recognisers) < 2:
-        broken.append("one recogniser alone: veilstream models fetch attacker-fr-feature")
     return broken
+
+
+def no_evidence(recognisers: Sequence[str], limits: Limits, pictures: int, faceless: int) -> list[str]:
+    """Whatever keeps a screening from being evidence, one line each with what is needed.
+
+    Args:
+        recognisers: names, in the order of the limits.
+        pictures: those of the gallery; 0 where none was asked for.
+        faceless: those of them without a face.
+    """
+    lines = []
+    if len(recognisers) < 2:
+        lines.append("one recogniser alone, two are needed: veilstream models fetch attacker-fr-feature")
+    if not pictures:
+        return lines
+    if pictures - faceless < LEAST_WITH_FACE * pictures:
+        lines.append(
+            f"a face is found in {pictures - faceless} of {pictures} gallery pictures; it takes"
+            f" {100 * LEAST_WITH_FACE:g} %"
+        )
+    lines += [
+        f"the codebook states no limit for real people by {name}: take one that was screened against a gallery"
+        for name, limit in zip(recognisers, limits.gallery, strict=False)
+        if limit is None
+    ]
+    return lines
+
+
+def _judged_line(people: int, real: int, recognisers: Sequence[str]) -> str:
+    whom = f" and with {real:,} pictures of real people" if real else ", with no real people"
+    return (
+        f"{people:,} people with each other{whom}, by {' and '.join(recognisers)}, against the limits that the codebook"
+        " states"
+    )
 
 
 def gallery_portraits(folder: Path, limit: int | None = None) -> list[Portrait]:

@@ -229,10 +229,10 @@ class Verdict:
     def summary(self) -> str:
         """One line: what was judged, and against which bar."""
         if not self.faces:
-            return "judged: no face"
+            return "no face"
         rate = 1000.0 * self.bare / self.faces
         return (
-            f"judged: {self.bare} of {self.faces:,} faces uncovered, {rate:.2f} per 1,000 and at most"
+            f"{self.bare} of {self.faces:,} faces uncovered, {rate:.2f} per 1,000 and at most"
             f" {self.at_most_per_thousand:.2f} (95 %, one-sided), which may be {self.limit_per_thousand:g}"
         )
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from calibration.keys import new_key_file
 from calibration.scenes import Cutout, Keyframe, Role, Scene
 from streamer.cli.app import app
+from streamer.cli.exit_codes import FAILED, UNDECIDED
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_portraits_are_attacked_and_without_held_out_recognisers_nothing_is_clai
         str(out),
     ]
     done = runner.invoke(app, arguments)
-    assert done.exit_code == 1, done.output
+    assert done.exit_code == UNDECIDED, done.output
     assert "NOT RESOLVED 0 recognisers that took no part in training, 2 are needed" in done.output
     assert "pip install 'veilstream[audit]'" in done.output
     assert "judged: epsilon 0, epsilon 1, by no recogniser" in done.output
@@ -99,7 +100,7 @@ def test_scenes_with_truth_are_covered(tmp_path: Path) -> None:
 def test_scenes_of_faces_that_are_not_judged_are_no_evidence_of_coverage() -> None:
     runner = CliRunner(env={"COLUMNS": "160"})
     done = runner.invoke(app, ["audit", "coverage", "--scenes", "small", "--seeds", "1", "--height", "120"])
-    assert done.exit_code == 1, done.output
+    assert done.exit_code == UNDECIDED, done.output
     assert "NOT RESOLVED no judged face" in done.output
 
 
@@ -107,10 +108,12 @@ def test_probes_read_what_crosses_beside_the_code(portraits: Path, tmp_path: Pat
     runner = CliRunner(env={"COLUMNS": "160"})
     arguments = ["audit", "attributes", "--lfw", str(portraits), "--out", str(tmp_path / "out")]
     done = runner.invoke(app, arguments)
-    assert done.exit_code == 0, done.output
-    findings = {
-        item["part"]: item for item in json.loads((tmp_path / "out/attributes.json").read_text())["findings"]
-    }
+    # Four people are too few to say anything.
+    assert done.exit_code in (FAILED, UNDECIDED), done.output
+    assert "NOT RESOLVED to be named, one of 300 people or more; 4 are here" in done.output
+    written = json.loads((tmp_path / "out/attributes.json").read_text())
+    findings = {item["part"]: item for item in written["findings"]}
+    assert len(written["unresolved"]) > 1
     assert list(findings) == [
         "width, height and jaw of the hole",
         "colour grid",
@@ -126,7 +129,6 @@ def test_probes_read_what_crosses_beside_the_code(portraits: Path, tmp_path: Pat
     assert findings["colour grid"]["numbers"] == 3 * 8 * 8
     # Two pictures of one codebook person differ by a turn and a shift: the recogniser knows everybody again.
     assert findings["code of the original"]["best_rank1"] == 1.0
-    assert runner.invoke(app, [*arguments, "--limit", "0"]).exit_code == 1
 
 
 def test_hidden_faces_are_compared_with_the_key_and_without(portraits: Path, tmp_path: Path) -> None:
@@ -176,11 +178,13 @@ def test_the_codebook_is_screened_again_from_its_pictures(portraits: Path, tmp_p
     done = runner.invoke(app, arguments)
     assert done.exit_code == 1, done.output
     assert "pictures, gallery, sface" in done.output
-    assert "one recogniser alone" in done.output
+    assert "NOT RESOLVED one recogniser alone" in done.output
     written = json.loads((tmp_path / "out" / "codebook.json").read_text())
     assert written["agreement"] > 0.9
-    stored, among, against = written["findings"]
+    stored, among, doubles, against = written["findings"]
     assert stored["screening"]["passed"]
     assert among["screening"]["passed"]
+    assert doubles["what"] == "stored codes, gallery"
+    assert not doubles["screening"]["passed"]
     assert not against["screening"]["passed"]
     assert written["gallery"] == 3

@@ -45,7 +45,7 @@ def test_without_a_judged_face_nothing_is_claimed() -> None:
         verdict = judge(scores, 10.0)
         assert not verdict.holds
         assert verdict.unresolved[0].startswith("no judged face")
-        assert verdict.summary() == "judged: no face"
+        assert verdict.summary() == "no face"
 
 
 class _Blind:

@@ -16,7 +16,7 @@ from streamer.audit.people import open_codebook
 from streamer.audit.pictures import CentralFace
 from streamer.audit.recognisers import MobileFaceNetRecogniser, open_recognisers
 from streamer.cli.audit.options import CodebookPath, OutFolder, Threads
-from streamer.cli.exit_codes import FAILED
+from streamer.cli.audit.verdict import conclude
 from streamer.cli.results import write_results
 from streamer.settings import make_settings
 from streamer.toolkit import Toolkit
@@ -31,13 +31,16 @@ def codebook(
     threads: Threads = 1,
     out: OutFolder = None,
 ) -> None:
-    """Screen the synthetic people again with two recognisers: doubles among them, and of real people in a gallery."""
+    """Screen the synthetic people again with two recognisers: doubles among them, and of real people in a gallery.
+
+    Without --gallery they are compared with each other alone.
+    """
     book = open_codebook(codebook)
     real = [] if gallery is None else gallery_portraits(gallery, pictures)
     recognisers = open_recognisers(threads)
     console, errors = Console(), Console(stderr=True)
     for line in recognisers.missing:
-        errors.print(f"left out: {line}", highlight=False)
+        errors.print(f"left out: {line}", highlight=False, markup=False)
     used = [item for item in recognisers.ready if item.name == MobileFaceNetRecogniser.name]
     toolkit = Toolkit(make_settings(privacy={"mechanism": "uniform", "codebook": codebook}, threads=threads))
     try:
@@ -60,8 +63,9 @@ def codebook(
     ]
     chart = line_chart("Codebook", "screening, in the order of the table", "cosine", series)
     write_results(out, "codebook", {"codebook": chart}, **vars(outcome), codebook_sha256=book.sha256)
-    if outcome.broken:
-        raise typer.Exit(FAILED)
+    if gallery is None:
+        console.print("no real people were compared with: --gallery FOLDER does that", highlight=False)
+    conclude(console, outcome.judged, outcome.broken, outcome.unresolved)
 
 
 def _show(outcome: CodebookOutcome, console: Console) -> None:
@@ -76,5 +80,3 @@ def _show(outcome: CodebookOutcome, console: Console) -> None:
         f" {outcome.gallery} real pictures, {outcome.faceless} without a face",
         highlight=False,
     )
-    for line in outcome.broken:
-        console.print(f"FAIL {line}", style="red", highlight=False)

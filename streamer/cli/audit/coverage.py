@@ -22,7 +22,7 @@ from streamer.audit.coverage import (
 )
 from streamer.audit.people import open_codebook
 from streamer.cli.audit.options import CodebookPath, OutFolder
-from streamer.cli.exit_codes import FAILED
+from streamer.cli.audit.verdict import conclude
 from streamer.cli.results import write_results
 from streamer.errors import SettingsError
 from streamer.settings import DetectorName, ReplaceWith, make_settings
@@ -52,7 +52,7 @@ def coverage(
 ) -> None:
     """Count uncovered faces in synthetic scenes with exact truth, found as in files.
 
-    Judged is the upper 95 % bound over all scenes; too few faces to tell end with status 1. The faces of the scene
+    Judged is the upper 95 % bound over all scenes; too few faces to tell end with status 4. The faces of the scene
     "small" are too small to be detected without tiles: they are shown, not judged.
     """
     names = scenes or list(SCENES)
@@ -85,8 +85,7 @@ def coverage(
     write_results(
         out, "coverage", {"coverage": chart}, scores=rows, **vars(verdict), denied=toolkit.denied_detections
     )
-    if not verdict.holds:
-        raise typer.Exit(FAILED)
+    conclude(Console(), verdict.summary(), verdict.broken, verdict.unresolved)
 
 
 def _show_coverage(scores: list[Score], verdict: Verdict, denied: int) -> None:
@@ -110,7 +109,6 @@ def _show_coverage(scores: list[Score], verdict: Verdict, denied: int) -> None:
         console.print(
             f"{denied} detections were left bare: three other looks saw no face there", highlight=False
         )
-    console.print(verdict.summary(), highlight=False, soft_wrap=True)
     shown = [score for score in scores if score.name not in verdict.sequences]
     if shown:
         faces, bare = sum(score.faces for score in shown), sum(score.bare for score in shown)
@@ -120,9 +118,3 @@ def _show_coverage(scores: list[Score], verdict: Verdict, denied: int) -> None:
             highlight=False,
             soft_wrap=True,
         )
-    for line in verdict.broken:
-        console.print(f"FAIL {line}", style="red", highlight=False, markup=False, soft_wrap=True)
-    for line in verdict.unresolved:
-        console.print(f"NOT RESOLVED {line}", style="red", highlight=False, markup=False, soft_wrap=True)
-    if verdict.holds:
-        console.print("PASS", style="green")

@@ -19,7 +19,7 @@ from streamer.audit.recognisers import open_recognisers
 from streamer.audit.reidentify import ReidOutcome, reid_chart, run_reid
 from streamer.audit.rows import rows_for
 from streamer.cli.audit.options import CodebookPath, DecoderPath, LfwFolder, OutFolder, Threads
-from streamer.cli.exit_codes import FAILED
+from streamer.cli.audit.verdict import conclude
 from streamer.cli.results import write_results
 from streamer.settings import make_settings
 from streamer.toolkit import Toolkit
@@ -42,8 +42,8 @@ def reid(
     """Attack anonymized portraits with face recognisers: naive, parrots, learned reversal, linkage.
 
     Judged are epsilons up to 1 with recognisers that took no part in training, of which it takes two, and 598 pairs
-    of one person. A run that cannot tell whether the bars hold says so and ends with status 1, as one that misses them
-    does. With --out, the table so far is written from time to time: a run that is stopped leaves what it has seen.
+    of one person. A run that misses a bar ends with status 1, one that cannot tell with 4. With --out, the table so far
+    is written from time to time: a run that is stopped leaves what it has seen.
     """
     values = _numbers(epsilons)
     pictures = read_matched_pairs(lfw, pairs)
@@ -75,8 +75,7 @@ def reid(
         toolkit.close()
     _show_reid(outcome)
     write(outcome)
-    if not outcome.holds:
-        raise typer.Exit(FAILED)
+    conclude(Console(), outcome.judged, outcome.broken, outcome.unresolved)
 
 
 def _show_reid(outcome: ReidOutcome) -> None:
@@ -91,13 +90,6 @@ def _show_reid(outcome: ReidOutcome) -> None:
         f"{outcome.probes} probes, {outcome.gallery} in the gallery, {outcome.faceless} without a face; took no part in"
         f" training: {', '.join(outcome.held_out) or 'none'}"
     )
-    console.print(f"judged: {outcome.judged}", highlight=False, markup=False, soft_wrap=True)
-    for line in outcome.broken:
-        console.print(f"FAIL {line}", style="red", highlight=False, markup=False, soft_wrap=True)
-    for line in outcome.unresolved:
-        console.print(f"NOT RESOLVED {line}", style="red", highlight=False, markup=False, soft_wrap=True)
-    if outcome.holds:
-        console.print("PASS", style="green")
 
 
 def _numbers(text: str) -> list[float]:
