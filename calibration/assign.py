@@ -24,6 +24,7 @@ from calibration.keys import key_fingerprint
 from calibration.ledger import Ledger, MemoryLedger, new_commitment
 from calibration.ledger_lines import DrawRecord, StoredDraw
 from calibration.mechanisms.base import DiscreteMechanism, DrawParameters, Mechanism, VectorMechanism
+from calibration.names import check_name
 from calibration.randomness import DrawLabel, KeyedRandom, RandomSource, SystemRandom
 
 IndexArray = npt.NDArray[np.intp]
@@ -47,7 +48,8 @@ class Assignment:
     Attributes:
         stream, track_id: the track.
         index: entry of the codebook.
-        epsilon, delta: what the draw costs; epsilon is None where none is stated (`hide`).
+        epsilon, delta: what the draw costs; epsilon is None where none is stated (`hide`). Of a replayed draw, what it
+            cost when it was made: the delta may be another than the mechanism's now.
         mechanism: its name.
         replayed: True when a keyed draw was found in the ledger and reused; it was charged then, not now.
         commitment: as in the ledger.
@@ -72,7 +74,7 @@ class IdentityAssigner:
         mechanism: see `calibration.mechanisms`; a `KeyedRotation` hides instead of drawing, and states no epsilon.
         codebook: the people; `calibration.codebook.Codebook` fits.
         ledger: where draws are written; without one they are kept in memory.
-        scope: what `budget` is for.
+        scope: what `budget` is for. Like `session`, without credentials: it is written down.
         budget, delta_budget: the most epsilon and delta the scope may spend; None for no limit (they are still
             added up). A mechanism that has a delta needs both or none.
         session: names this run. With a key, the same session name replays the same draws from the same
@@ -103,6 +105,8 @@ class IdentityAssigner:
             raise CalibrationError(
                 "a key needs a ledger: it is where a draw is found again instead of made again"
             )
+        check_name("scope", scope)
+        check_name("session", session)
         self._mechanism: DiscreteMechanism | VectorMechanism | KeyedRotation = mechanism
         self._cost = Cost() if isinstance(mechanism, KeyedRotation) else mechanism.cost
         self._codebook = codebook
@@ -143,6 +147,7 @@ class IdentityAssigner:
 
         Raises:
             BudgetExhausted, CodebookExhausted, LedgerError, CodeError: the caller masks the face.
+            CalibrationError: the stream's name carries credentials.
         """
         with self._mutex:
             held = self._live.get((stream, track_id))
@@ -179,6 +184,7 @@ class IdentityAssigner:
         replayed = self._replay(label, self._ledger.stored_draws)
         if replayed is not None:
             return replayed
+        check_name("stream", stream)
         available = self._available()
         with self._ledger.reserve(self._scope, self._cost, self._budget) as reservation:
             # Another process may have drawn under this label since.
@@ -194,7 +200,7 @@ class IdentityAssigner:
                     self._scope, label, delta, len(available), parameters, commitment, self._fingerprint
                 )
             )
-        return self._assignment(label, index, commitment, opening, replayed=False)
+        return self._assignment(label, index, delta, commitment, opening, replayed=False)
 
     def _draw(
         self, available: IndexArray, code_unit: npt.NDArray[np.floating] | None, random: RandomSource
@@ -235,26 +241,27 @@ class IdentityAssigner:
         if self._key is None:
             return None
         opening = KeyedRandom.for_draw(self._key, label, "commitment").token_bytes(32)
-        commitments = {draw.record.commitment for draw in stored_draws(label)}
-        if not commitments:
+        deltas = {draw.record.commitment: draw.record.delta for draw in stored_draws(label)}
+        if not deltas:
             return None
         for index in range(self._codebook.size):
             commitment = new_commitment(index, opening)
-            if commitment in commitments:
+            if commitment in deltas:
                 if any(assignment.index == index for assignment in self._live.values()):
                     raise CodebookExhausted(f"the identity stored for track {label.track_id} is in use")
-                return self._assignment(label, index, commitment, opening, replayed=True)
+                delta = deltas[commitment]
+                return self._assignment(label, index, delta, commitment, opening, replayed=True)
         return None
 
     def _assignment(
-        self, label: DrawLabel, index: int, commitment: str, opening: bytes, *, replayed: bool
+        self, label: DrawLabel, index: int, delta: float, commitment: str, opening: bytes, *, replayed: bool
     ) -> Assignment:
         return Assignment(
             stream=label.stream,
             track_id=label.track_id,
             index=index,
             epsilon=self._mechanism.epsilon,
-            delta=float(self._cost.delta),
+            delta=delta,
             mechanism=self._mechanism.name,
             replayed=replayed,
             commitment=commitment,

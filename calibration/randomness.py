@@ -4,6 +4,10 @@
 the label of one draw. It is used as a pseudorandom function of that label: the same key and label always give
 the same numbers, other labels or keys give independent ones, as far as HMAC-SHA-256 is a PRF. With it the
 epsilon claim is computational and holds against those who do not have the key.
+
+It departs from the standard in one point: there is no nonce. The key, at least 256 random bits, is the entropy input,
+and the label stands where nonce and personalization string would. A nonce is there to tell instances apart that might
+get the same entropy; here the label does that, and two draws of one label are meant to be the same.
 """
 
 from __future__ import annotations
@@ -102,6 +106,8 @@ class DrawLabel:
     epsilon: Fraction | None
 
     def __post_init__(self) -> None:
+        # What no ledger ever held. `calibration.names` refuses more, and only what is about to be written: what earlier
+        # versions wrote must stay readable.
         if _CREDENTIALS.search(self.stream):
             raise CalibrationError("the stream's name carries credentials: name it without them")
 

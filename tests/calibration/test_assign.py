@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calibration import assign
 from calibration.assign import Assignment, IdentityAssigner
 from calibration.codebook import Codebook
 from calibration.errors import BudgetExhausted, CalibrationError, CodebookError, CodebookExhausted, CodeError
 from calibration.identity_space import IdentitySpace
 from calibration.ledger import FileLedger, MemoryLedger, new_commitment
 from calibration.ledger_lines import StoredDraw
-from calibration.mechanisms import CodebookMechanism, UniformMechanism
+from calibration.mechanisms import CodebookMechanism, GaussianMechanism, UniformMechanism
 from calibration.randomness import DrawLabel
 
 KEY = bytes(range(32))
@@ -175,6 +176,44 @@ def test_a_replayed_identity_in_use_is_not_given_twice(codebook: Codebook) -> No
         other.release(track)
     with pytest.raises(CodebookExhausted):
         other.assign("camera", 1, code(1))
+
+
+def test_a_replay_states_the_delta_that_was_drawn_with(codebook: Codebook) -> None:
+    ledger = MemoryLedger()
+    dimension = codebook.space.dimension
+    runs = [
+        IdentityAssigner(
+            GaussianMechanism(1, dimension, delta), codebook, session="run", ledger=ledger, key=KEY
+        ).assign("camera", 1, code(1))
+        for delta in (0.5, 1e-6)
+    ]
+    assert [(run.delta, run.replayed) for run in runs] == [(0.5, False), (0.5, True)]
+    assert runs[0].index == runs[1].index
+    assert len(ledger.lines) == 1
+
+
+@pytest.mark.parametrize("name", ["rtsp://user:pa/ss@h/x", "rtsp://h/x?password=hunter2", "user:pw@host/x"])
+def test_no_credentials_reach_the_ledger(codebook: Codebook, name: str) -> None:
+    for option in ("scope", "session"):
+        with pytest.raises(CalibrationError, match=f"the {option}'s name carries credentials"):
+            assigner(codebook, **{option: name})
+    subject = assigner(codebook)
+    with pytest.raises(CalibrationError, match="the stream's name carries credentials"):
+        subject.assign(name, 1, code(1))
+    assert subject.ledger.spent("default") == 0
+    assert subject.live_count == 0
+
+
+def test_what_was_drawn_under_such_a_name_before_it_was_refused_is_replayed(
+    codebook: Codebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = MemoryLedger()
+    monkeypatch.setattr(assign, "check_name", lambda *_: None)
+    first = assigner(codebook, key=KEY, ledger=ledger).assign("rtsp://h/x?token=abc", 1, code(1))
+    monkeypatch.undo()
+    again = assigner(codebook, key=KEY, ledger=ledger).assign("rtsp://h/x?token=abc", 1, code(2))
+    assert again.replayed
+    assert again.index == first.index
 
 
 def test_opening_opens_the_commitment_and_stays_out_of_sight(codebook: Codebook) -> None:
