@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import importlib.metadata
 import os
 import threading
@@ -12,22 +11,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import av
-
 from calibration.assign import Assignment
 from streamer.analysis import Analyzer, AnalyzerSettings, DetectionCadence, frames_for
 from streamer.errors import InputError, OutputError, VeilstreamError
 from streamer.identity import IdentityKeeper
 from streamer.pipeline import Pipeline, ProgressCallback, StageSeconds
 from streamer.planes import analysis_picture
+from streamer.redact import without_folders
 from streamer.render.compositor import Compositor
-from streamer.report import REPORT_FORMAT, JobRecorder, sha256_of_file
+from streamer.report import REPORT_FORMAT, JobRecorder, input_sha256, sha256_of_file
+from streamer.resume import NotedHashes, why_not_done
 from streamer.settings import EPSILON_OPTIONS, AnonymizeSettings, DecoderTier, Mode
-from streamer.sink import SYNTHETIC_MARK, open_sink
-from streamer.source import IMAGE_SUFFIXES, VideoSource, open_source
+from streamer.sink import open_sink
+from streamer.source import VideoSource, open_source
 from streamer.toolkit import Toolkit
 
 DEFAULT_FRAMES_PER_SECOND = 25.0
+# Reasons for a face without a person that nobody chose.
+_FAILED_DRAWS = {"ledger_failed", "codebook_damaged"}
 
 
 @dataclass(slots=True)
@@ -59,6 +60,12 @@ class JobResult:
     def masked_frames(self) -> int:
         return sum(self.coverage.get("frames_masked_whole", {}).values())
 
+    @property
+    def is_flawed(self) -> bool:
+        """True where something failed that cost the picture more than it had to: all is covered nevertheless."""
+        failed = self.coverage.get("faces_fallback", {}).keys() & _FAILED_DRAWS
+        return bool(self.masked_frames or failed)
+
     def as_json(self) -> dict[str, Any]:
         """Entry of the report. Paths are file names only: folders may name people."""
         if self.skipped:
@@ -86,7 +93,7 @@ class JobResult:
         parts = [
             f"{coverage['frames']} frames at {rate:.1f}/s",
             f"{coverage['tracks']} tracks",
-            f"{coverage['faces']} faces ({coverage['faces_synthetic']} synthetic)",
+            f"{coverage['faces']} faces ({', '.join(self._faces_by_covering())})",
             "hidden under a key, no epsilon"
             if self.epsilon_total is None
             else f"epsilon {self.epsilon_total:g} in sum",
@@ -94,6 +101,12 @@ class JobResult:
         if self.masked_frames:
             parts.append(f"{self.masked_frames} frames masked whole")
         return f"{self.output_path}: " + ", ".join(parts)
+
+    def _faces_by_covering(self) -> list[str]:
+        """How many are synthetic, and how many got the fallback for which reason other than that it was asked for."""
+        reasons = self.coverage["faces_fallback"].items()
+        told = [f"{count} {reason.replace('_', ' ')}" for reason, count in reasons if reason != "asked"]
+        return [f"{self.coverage['faces_synthetic']} synthetic", *told]
 
 
 class JobRunner:
@@ -149,24 +162,27 @@ class JobRunner:
         *,
         overwrite: bool = False,
         resume: bool = False,
+        noted: NotedHashes | None = None,
         on_progress: ProgressCallback | None = None,
         cancel: threading.Event | None = None,
     ) -> JobResult:
         """Anonymize one file. The output appears complete or not at all.
+
+        Args:
+            resume: an output that is complete is kept, and nothing is done.
+            noted: hashes of an earlier report, to tell whether it is; None compares what can be compared.
 
         Raises:
             InputError, OutputError: one clear line; nothing is left at the output path.
             Cancelled: `cancel` was set.
         """
         if resume and output_path.exists():
-            if _is_complete(output_path, input_path):
-                return JobResult(input_path, output_path, skipped=True)
-            raise OutputError(
-                f"{output_path} exists but is no complete output of veilstream; remove it or use --overwrite"
-            )
+            if reason := _why_not_done(input_path, output_path, noted):
+                raise OutputError(f"{output_path} exists but {reason}; remove it or use --overwrite")
+            return JobResult(input_path, output_path, skipped=True)
         _check_paths(input_path, output_path, overwrite=overwrite)
         start = time.perf_counter()
-        result = JobResult(input_path, output_path, input_sha256=_input_sha256(input_path))
+        result = JobResult(input_path, output_path, input_sha256=input_sha256(input_path))
         try:
             with open_source(input_path, hardware=self._settings.hardware_decoding) as source:
                 self._process(source, result, overwrite, on_progress, cancel or threading.Event())
@@ -220,10 +236,22 @@ class JobRunner:
             )
         result.stage_seconds = pipeline.seconds
         result.coverage = recorder.coverage()
+        if keeper is not None:
+            result.notices += self._refusals(keeper, recorder)
         result.mot_lines = recorder.mot_lines()
         _account(result, recorder, keeper)
         if keeper is not None and self._settings.privacy.mode is Mode.HIDE:
             result.epsilon_total = None
+
+    def _refusals(self, keeper: IdentityKeeper, recorder: JobRecorder) -> list[str]:
+        """One notice for each reason that kept tracks without a person. Folders stay out: notices are reported."""
+        ledger = self._settings.privacy.ledger
+        notices = []
+        for reason, problem in sorted(keeper.problems.items()):
+            tracks = sum(reason in track.fallback_frames for track in recorder.tracks.values())
+            told = problem if ledger is None else without_folders(problem, ledger)
+            notices.append(f"tracks covered plainly for want of a person: {tracks} ({told})")
+        return notices
 
 
 def file_analyzer(toolkit: Toolkit, frames_per_second: float) -> Analyzer:
@@ -278,19 +306,11 @@ def probe_duration_seconds(path: Path) -> float | None:
         return None
 
 
-def _is_complete(output_path: Path, input_path: Path) -> bool:
-    """Outputs appear whole or not at all, so one that opens and carries the mark is complete.
-
-    Pictures carry none: of them only a copy of the input is known to be no output.
-    """
+def _why_not_done(input_path: Path, output_path: Path, noted: NotedHashes | None) -> str | None:
     try:
-        if output_path.suffix.lower() in IMAGE_SUFFIXES:
-            is_copy = input_path.exists() and filecmp.cmp(output_path, input_path, shallow=False)
-            return output_path.stat().st_size > 0 and not is_copy
-        with av.open(str(output_path)) as container:
-            return any(SYNTHETIC_MARK in value for value in container.metadata.values())
-    except (OSError, av.error.FFmpegError):
-        return False
+        return why_not_done(input_path, output_path, noted)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
 
 
 def _check_paths(input_path: Path, output_path: Path, *, overwrite: bool) -> None:
@@ -303,13 +323,6 @@ def _check_paths(input_path: Path, output_path: Path, *, overwrite: bool) -> Non
             raise OutputError(f"{output_path} is the input itself; choose another output")
         if not overwrite:
             raise OutputError(f"{output_path} exists; use --overwrite to replace it, or --resume to keep it")
-
-
-def _input_sha256(path: Path) -> str:
-    try:
-        return sha256_of_file(path)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or 'cannot be read'}; check its permissions") from None
 
 
 def _account(result: JobResult, recorder: JobRecorder, keeper: IdentityKeeper | None) -> None:

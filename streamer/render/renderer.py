@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from calibration.errors import CalibrationError
+from calibration.errors import CalibrationError, LedgerError
 from engines.decoder import FaceDecoder
 from engines.errors import EngineError
 from engines.face.pose import HeadPose, head_pose
@@ -190,7 +190,9 @@ class SyntheticRenderer:
         except IdentityRefusal as refusal:
             return FallbackReason(refusal.reason)
         except CalibrationError as error:
-            _log.error("frame %d: no identity could be drawn (%s)", frame.index, type(error).__name__)
+            # What a ledger says names a path and an errno. What others say may tell who was drawn.
+            told = error if isinstance(error, LedgerError) else type(error).__name__
+            _log.error("frame %d: no identity could be drawn (%s)", frame.index, told)
             return FallbackReason.LEDGER_FAILED
         except (EngineError, ValueError) as error:
             _warn(frame, error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -97,7 +99,30 @@ def test_spent_budget_masks_the_face(cut_clip: Path, cut_scene: Scene, tmp_path:
     result = anonymize_file(cut_clip, output, settings=make_settings(privacy={"budget": 1.0}))
     assert result.epsilon_total == 1.0
     assert result.coverage["faces_fallback"]["budget_spent"] > 0
+    assert "budget spent" in result.summary()
+    assert any("the budget of scope" in notice for notice in result.notices)
+    # It was chosen: nothing failed.
+    assert not result.is_flawed
     assert min(_face_differences(cut_scene, cut_clip, output)) > 4.0
+
+
+def test_a_ledger_on_a_full_disk_masks_the_face_and_is_told(
+    walk_clip: Path, walk_scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    output, ledger = tmp_path / "out.mp4", tmp_path / "anna" / "ledger.jsonl"
+    ledger.parent.mkdir()
+    result = anonymize_file(walk_clip, output, settings=make_settings(privacy={"ledger": ledger}))
+    assert result.is_flawed
+    assert "ledger failed" in result.summary()
+    assert result.notices == [
+        "tracks covered plainly for want of a person: 1 "
+        "(cannot write the ledger ledger.jsonl: No space left on device)"
+    ]
+    assert min(_face_differences(walk_scene, walk_clip, output)) > 4.0
 
 
 def test_uniform_mechanism_opens_no_identity_encoder(
