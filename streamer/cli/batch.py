@@ -12,7 +12,7 @@ import typer
 from calibration.errors import CalibrationError
 from engines.errors import EngineError
 from streamer.batch import Task
-from streamer.cli.exit_codes import DONE, DONE_WITH_MASKED_FRAMES, FAILED
+from streamer.cli.exit_codes import DONE, DONE_WITH_FAILURES, FAILED
 from streamer.cli.progress import engine_notices, progress_display
 from streamer.cli.signals import stop_signals
 from streamer.errors import OutputError, VeilstreamError
@@ -124,7 +124,9 @@ class Batch:
         names = {"input": task.input_name, "output": task.output_name}
         self._entries.append({**result.as_json(), **names})
         typer.echo(result.summary())
-        return DONE_WITH_MASKED_FRAMES if result.masked_frames else DONE
+        for notice in result.notices:
+            typer.echo(f"veilstream: {task.input_path}: {notice}", err=True)
+        return DONE_WITH_FAILURES if result.is_flawed else DONE
 
     def _note_failure(self, task: Task, message: str) -> int:
         typer.echo(f"veilstream: {message}", err=True)
@@ -174,5 +176,5 @@ def _make_folder(folder: Path) -> None:
 
 
 def _worse(first: int, second: int) -> int:
-    order = (DONE, DONE_WITH_MASKED_FRAMES, FAILED)
+    order = (DONE, DONE_WITH_FAILURES, FAILED)
     return max(first, second, key=order.index)

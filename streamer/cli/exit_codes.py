@@ -5,6 +5,6 @@ from __future__ import annotations
 DONE = 0
 FAILED = 1
 USAGE = 2
-DONE_WITH_MASKED_FRAMES = 3
+DONE_WITH_FAILURES = 3  # something failed that cost the picture more than it had to; all is covered
 UNDECIDED = 4  # an audit too weak to say anything
 INTERRUPTED = 130

@@ -12,7 +12,7 @@ from calibration.errors import LedgerError
 from engines.errors import EngineError
 from streamer.batch import Task, plan_tasks
 from streamer.cli.batch import Batch
-from streamer.cli.exit_codes import DONE, FAILED
+from streamer.cli.exit_codes import DONE, DONE_WITH_FAILURES, FAILED
 from streamer.errors import InputError
 from streamer.job import JobResult
 from streamer.pipeline import Cancelled
@@ -90,6 +90,37 @@ def test_only_the_last_report_must_be_written(
     assert capsys.readouterr().err.count("no report: the ledger is locked") == lines
     assert report.exists() == (lines == 0)
     assert [entry["input"] for entry in batch._entries] == ["a.mp4", "b.mp4"]
+
+
+def _outcome(task: Task, **properties: Any) -> Any:
+    """A runner for which every job ends like this."""
+    result = JobResult(task.input_path, task.output_path, coverage=JobRecorder().coverage(), **properties)
+    return SimpleNamespace(run=lambda *_, **__: result), result
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_notices_reach_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
+    task = Task(tmp_path / "a.mp4", tmp_path / "out.mp4")
+    batch = Batch(make_settings(), [task], None, None, overwrite=False, resume=False, quiet=quiet)
+    runner, result = _outcome(task, notices=["it was cut off", "the sound is left out"])
+    assert batch._run_one(runner, task) == DONE
+    printed = capsys.readouterr()
+    assert printed.out == f"{result.summary()}\n"
+    for notice in result.notices:
+        assert f"veilstream: {task.input_path}: {notice}\n" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("ledger_failed", DONE_WITH_FAILURES), ("codebook_damaged", DONE_WITH_FAILURES), ("budget_spent", DONE)],
+)
+def test_a_draw_that_failed_is_no_plain_success(tmp_path: Path, reason: str, code: int) -> None:
+    task = Task(tmp_path / "a.mp4", tmp_path / "out.mp4")
+    batch = Batch(make_settings(), [task], None, None, overwrite=False, resume=False, quiet=True)
+    runner, result = _outcome(task)
+    result.coverage["faces_fallback"] = {"too_small": 2, reason: 3}
+    assert batch._run_one(runner, task) == code
+    assert f"(0 synthetic, 2 too small, 3 {reason.replace('_', ' ')})" in result.summary()
 
 
 def test_two_files_of_one_name_have_boxes_and_entries_of_their_own(tmp_path: Path) -> None:
