@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.audit.reid import MAX_NAIVE_TAR, AttackResult, compared
+from calibration.audit.reid import MAX_NAIVE_TAR, AttackResult, compared, trials_needed
 from calibration.audit.vectors import Float64Array, IntArray
 from calibration.hide import KeyedRotation
 from calibration.identity_space import IdentitySpace
@@ -31,6 +31,13 @@ NOTHING_WITHOUT = (WRONG_KEY, NO_KEY, TWO_KEYS)
 """What must be chance. `ONE_KEY` is not among them: pseudonyms of one key can be linked by everybody."""
 
 LEAST_AREA_WITH_KEY = 0.6
+LEAST_TAR_ON_ORIGINALS = 0.5
+LEAST_SYNTHETIC = 0.95
+"""Share of the outputs that a synthetic person must stand in."""
+JUDGED = (
+    f"TAR at FAR 0.1 % with a wrong key, without a key and between two keys not surely above {100 * MAX_NAIVE_TAR:g} %,"
+    f" area with the key at least {LEAST_AREA_WITH_KEY:g}"
+)
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,14 @@ class HiddenOutcome:
         results: one per thing that is compared, `row` saying which.
         pictures: pairs of pictures hidden; `synthetic`, outputs in which a synthetic person stands.
         broken: one line per claim that does not hold.
+        unresolved: one line for whatever keeps this run from being evidence. The claim holds when both are empty.
     """
 
     results: list[AttackResult]
     pictures: int
     synthetic: int
     broken: list[str]
+    unresolved: list[str]
 
 
 def audit_hidden(
@@ -86,7 +95,9 @@ def audit_hidden(
         compared(name, recogniser.name, left, who, right, gallery_who)
         for name, (left, right) in sides.items()
     ]
-    return HiddenOutcome(results, len(who) + len(gallery_who), seen.synthetic, claims_broken(results))
+    count = len(who) + len(gallery_who)
+    unresolved = no_evidence(results, 2 * count, seen.synthetic)
+    return HiddenOutcome(results, count, seen.synthetic, claims_broken(results), unresolved)
 
 
 def claims_broken(results: Sequence[AttackResult]) -> list[str]:
@@ -101,6 +112,32 @@ def claims_broken(results: Sequence[AttackResult]) -> list[str]:
         if result.row == WITH_KEY and result.area < LEAST_AREA_WITH_KEY:
             broken.append(f"{result.row}: area {result.area:.3f} is next to chance: the key matches nothing")
     return broken
+
+
+def no_evidence(results: Sequence[AttackResult], outputs: int, synthetic: int) -> list[str]:
+    """Whatever keeps a run from being evidence, one line each with what is needed.
+
+    Args:
+        outputs: pictures made; `synthetic`, those in which a synthetic person stands.
+    """
+    lines = []
+    if synthetic < LEAST_SYNTHETIC * outputs:
+        lines.append(
+            f"a synthetic person stands in {synthetic} of {outputs} outputs, the others are plainly covered; it takes"
+            f" {100 * LEAST_SYNTHETIC:g} %"
+        )
+    originals = [result.tar_far_1e3.tar for result in results if result.row == ORIGINALS]
+    if not any(tar.value >= LEAST_TAR_ON_ORIGINALS for tar in originals):
+        lines.append("the recogniser does not know the originals")
+    found = [result.tar_far_1e3 for result in results if result.row in NOTHING_WITHOUT]
+    fewest, needed = min(one.tar.trials for one in found), trials_needed(MAX_NAIVE_TAR)
+    if fewest < needed:
+        lines.append(
+            f"TAR <= {100 * MAX_NAIVE_TAR:g} % takes {needed} pairs of one person, {fewest} are here: more --pairs"
+        )
+    if not all(one.resolved for one in found):
+        lines.append("FAR 0.1 % takes 1,000 pairs of strangers, fewer are here: more --pairs")
+    return lines
 
 
 @dataclass(frozen=True)

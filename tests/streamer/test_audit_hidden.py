@@ -5,18 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.audit.reid import compared
+from calibration.audit.reid import AttackResult, compared
 from calibration.audit.vectors import unit_rows
-from streamer.audit.hidden import NO_KEY, ONE_KEY, TWO_KEYS, WITH_KEY, WRONG_KEY, claims_broken
+from streamer.audit.hidden import (
+    NO_KEY,
+    NOTHING_WITHOUT,
+    ONE_KEY,
+    ORIGINALS,
+    TWO_KEYS,
+    WITH_KEY,
+    WRONG_KEY,
+    claims_broken,
+    no_evidence,
+)
 
-WHO = np.arange(200)
 
-
-def result(row: str, noise: float):  # type: ignore[no-untyped-def]
+def result(row: str, noise: float, people: int = 200) -> AttackResult:
     """Codes that match their persons, the worse the more noise."""
     generator = np.random.default_rng(7)
-    codes = unit_rows(generator.normal(size=(len(WHO), 64)))
-    return compared(row, "toy", codes + noise * generator.normal(size=codes.shape), WHO, codes, WHO)
+    who = np.arange(people)
+    codes = unit_rows(generator.normal(size=(people, 64)))
+    return compared(row, "toy", codes + noise * generator.normal(size=codes.shape), who, codes, who)
 
 
 def test_matching_with_the_key_and_nothing_without_is_what_is_claimed() -> None:
@@ -37,3 +46,18 @@ def test_a_match_without_the_key_breaks_the_claim(row: str) -> None:
 def test_a_key_that_matches_nothing_breaks_the_claim() -> None:
     (line,) = claims_broken([result(WITH_KEY, 1e6)])
     assert "matches nothing" in line
+
+
+def test_few_people_plain_coverings_or_a_blind_recogniser_are_no_evidence() -> None:
+    def run(people: int, noise: float = 0.1) -> list[AttackResult]:
+        return [result(ORIGINALS, noise, people), *(result(row, 1e6, people) for row in NOTHING_WITHOUT)]
+
+    assert no_evidence(run(600), 2400, 2390) == []
+    few = no_evidence(run(20), 80, 80)
+    assert len(few) == 2
+    assert "598 pairs of one person, 20 are here" in few[0]
+    assert "of strangers" in few[1]
+    (line,) = no_evidence(run(600), 2400, 100)
+    assert line.startswith("a synthetic person stands in 100 of 2400")
+    (line,) = no_evidence(run(600, noise=1e6), 2400, 2400)
+    assert "does not know the originals" in line

@@ -17,12 +17,12 @@ from calibration.claims import HIDDEN
 from calibration.hide import KeyedRotation
 from calibration.keys import MIN_KEY_BYTES, load_key
 from engines.remember import RememberingEngine
-from streamer.audit.hidden import HiddenOutcome, audit_hidden
+from streamer.audit.hidden import JUDGED, HiddenOutcome, audit_hidden
 from streamer.audit.lfw import read_matched_pairs
 from streamer.audit.pictures import CentralFace
 from streamer.audit.recognisers import SFaceRecogniser
 from streamer.cli.audit.options import CodebookPath, DecoderPath, LfwFolder, OutFolder, Threads
-from streamer.cli.exit_codes import FAILED
+from streamer.cli.audit.verdict import conclude
 from streamer.cli.results import write_results
 from streamer.settings import make_settings
 from streamer.toolkit import Toolkit
@@ -35,7 +35,7 @@ def hide(
     key_file: Annotated[
         Path | None, typer.Option(help="Key to hide under; default: one made for this audit.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=2, help="At most so many matched pairs.")] = 300,
+    pairs: Annotated[int, typer.Option(min=2, help="At most so many matched pairs.")] = 600,
     codebook: CodebookPath = None,
     decoder: DecoderPath = None,
     threads: Threads = 1,
@@ -74,9 +74,8 @@ def hide(
         "area (.5 is chance)",
         [Series("area", points)],
     )
-    write_results(out, "hide", {"hide": chart}, **vars(outcome), claim=HIDDEN)
-    if outcome.broken:
-        raise typer.Exit(FAILED)
+    write_results(out, "hide", {"hide": chart}, **vars(outcome), claim=HIDDEN, judged=JUDGED)
+    conclude(Console(), JUDGED, outcome.broken, outcome.unresolved)
 
 
 def _show(outcome: HiddenOutcome) -> None:
@@ -93,5 +92,3 @@ def _show(outcome: HiddenOutcome) -> None:
     console = Console()
     console.print(table)
     console.print(HIDDEN, highlight=False)
-    for line in outcome.broken:
-        console.print(f"FAIL {line}", style="red", highlight=False)
