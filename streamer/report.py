@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.assign import Assignment
-from streamer.errors import OutputError
+from streamer.errors import InputError, OutputError
 from streamer.frame import AnalyzedFrame
 from streamer.render.compositor import AnonymizedFrame
 
@@ -119,6 +119,14 @@ def sha256_of_file(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def input_sha256(path: Path) -> str:
+    """`sha256_of_file` of an input. Raises InputError."""
+    try:
+        return sha256_of_file(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or 'cannot be read'}; check its permissions") from None
 
 
 def write_json(path: Path, content: Any) -> None:

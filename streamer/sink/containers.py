@@ -111,6 +111,8 @@ def mark_tags(format_name: str) -> dict[str, str]:
         return {"comment": SYNTHETIC_MARK}
     if format_name == "mpegts":
         return {"service_provider": "veilstream", "service_name": SYNTHETIC_MARK}
+    if format_name == "mxf":
+        return {"company_name": "veilstream", "product_name": SYNTHETIC_MARK}
     return {}
 
 

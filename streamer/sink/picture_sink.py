@@ -15,6 +15,7 @@ from streamer.settings import EncodeSettings
 from streamer.sink.atomic import AtomicFile
 from streamer.sink.bare import bare_copy, bare_frame
 from streamer.sink.base import FrameSink
+from streamer.sink.marks import marked_picture
 from streamer.sink.pixel_choice import nearest
 from streamer.source.info import StreamInfo
 
@@ -42,7 +43,8 @@ _EQUAL_AXES = {"yuv422p": "yuv444p", "yuvj422p": "yuvj444p", "yuv440p": "yuv444p
 class PictureSink(FrameSink):
     """Writes one anonymized picture in the format of the output's ending.
 
-    Exif and all other metadata stay behind; the orientation they held is applied to the pixels.
+    Exif and all other metadata stay behind; the orientation they held is applied to the pixels. A comment in JPEG and
+    PNG says that the picture is synthetic.
 
     Raises:
         OutputError: the output cannot be written there.
@@ -74,9 +76,13 @@ class PictureSink(FrameSink):
         if self._payload is not None:
             raise OutputError(f"{self._output}: a picture holds one frame; choose the name of a video")
         try:
-            self._payload = self._encode(upright(frame.frame.video, self._info.display_matrix))
+            payload = self._encode(upright(frame.frame.video, self._info.display_matrix))
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{self._output}: cannot be encoded ({reason_of(error)})") from None
+        marked = marked_picture(payload, self._encoder)
+        if marked is None:
+            self.notices.append("this format has no comments here: the output is not marked as synthetic")
+        self._payload = payload if marked is None else marked
 
     def finish(self) -> None:
         if self._payload is None:

@@ -21,6 +21,7 @@ from streamer.sink.base import FrameSink
 from streamer.sink.codec_choice import choose_encoder
 from streamer.sink.containers import mark_tags, muxer_options, output_time_base
 from streamer.sink.encoder import VideoTrack
+from streamer.sink.marks import mark_gif
 from streamer.sink.passthrough import Passthrough
 from streamer.source.info import StreamInfo
 
@@ -94,7 +95,7 @@ class VideoSink(FrameSink):
         if copy_from is not None:
             self._passthrough = Passthrough(copy_from, container, self._output)
         container.metadata.update(mark_tags(format_name))
-        if not container.metadata:
+        if not container.metadata and format_name != "gif":
             self.notices.append("this container has no tags: the output is not marked as synthetic")
         try:
             container.start_encoding()
@@ -139,6 +140,8 @@ class VideoSink(FrameSink):
             if self._passthrough is not None:
                 self._passthrough.copy_until(None)
             self._close_container()
+            if self._file.path.suffix.lower() == ".gif":
+                mark_gif(self._file.path)
         except BaseException as error:
             self._failure = error
             self._queue.cancel()

@@ -22,6 +22,7 @@ from streamer.settings import EncodeSettings, ReplaceWith
 from streamer.sink import FrameSink, open_sink
 from streamer.sink.atomic import AtomicFile
 from streamer.sink.encoder import VideoTrack
+from streamer.sink.marks import carries_mark
 from streamer.sink.picture_sink import upright
 from streamer.sink.pixel_choice import loss, nearest
 from streamer.source import StreamInfo, open_source
@@ -300,6 +301,23 @@ def test_pictures_come_out_upright_and_without_metadata(
     data = (out / f"o{suffix}").read_bytes()
     assert b"Exif" not in data
     assert b"CAM" not in data
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff"])
+def test_a_picture_is_marked_or_it_is_said_that_it_is_not(
+    tmp_path: Path, out: Path, jpeg_maker: Callable[..., Path], suffix: str
+) -> None:
+    notices = convert(jpeg_maker(tmp_path / "in.jpg", quadrants()), out / f"o{suffix}")
+    marked = carries_mark(out / f"o{suffix}")
+    assert marked == (suffix in (".jpg", ".png"))
+    assert marked != any("not marked" in notice for notice in notices)
+
+
+def test_a_marked_gif_is_whole(tmp_path: Path, out: Path, video_maker: VideoMaker) -> None:
+    convert(video_maker(tmp_path / "in.mp4"), out / "o.gif")
+    with av.open(str(out / "o.gif")) as container:
+        assert len(list(container.decode(video=0))) == 12
+    assert (out / "o.gif").read_bytes().endswith(b"(veilstream)\0;")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff"])
