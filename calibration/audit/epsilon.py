@@ -111,7 +111,7 @@ class EpsilonFinding:
             return "FAIL: noisier than it states"
         if self.unlike:
             return "FAIL: not the law it states"
-        return "pass" if self.conclusive else f"too few trials to say: {self.needed_trials:,} needed"
+        return "pass" if self.conclusive else f"too few: {self.needed_trials:,} needed"
 
 
 def audit_case(

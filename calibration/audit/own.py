@@ -185,5 +185,5 @@ def _noise_case(
                 total += float(statistic(mechanism.draw_noised(code, count, random), code).sum())
         return total / (2.0 * trials)
 
-    label = f"{vector_label(mechanism)}, size of noise"
+    label = f"{vector_label(mechanism)}, noise"
     return NoiseCase(label, float(mechanism.epsilon), mechanism.delta, mean, expected, spread)

@@ -124,11 +124,11 @@ def test_an_assigner_that_draws_for_every_frame_is_caught(monkeypatch: pytest.Mo
     assert finding.changed_tracks > 80
 
 
-def test_an_assigner_that_spends_twice_is_caught() -> None:
+def test_an_assigner_that_spends_more_is_caught() -> None:
     class DrawsWrong(CodebookMechanism):
         """The ledger would find wrong weights; not a draw that is not made by them."""
 
         def draw(self, ranked, random):  # type: ignore[no-untyped-def]
-            return WrongP(self.epsilon).draw(ranked, random)
+            return CodebookMechanism(3 * self.epsilon).draw(ranked, random)
 
     assert audit_assigner(DrawsWrong("1"), Book(), most_trials=1000).claim_broken

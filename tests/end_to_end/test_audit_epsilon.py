@@ -26,9 +26,9 @@ def test_every_mechanism_is_audited_and_written_down(tmp_path: Path) -> None:
     findings = json.loads((tmp_path / "epsilon.json").read_text())["findings"]
     assert [item["label"] for item in findings] == [
         "uniform, 1024 people", "codebook, 1024 people", "codebook, assigned", "privunit, d=128",
-        "laplace, d=2", "laplace, d=128", "laplace, d=128, size of noise",
-        "gaussian, d=128, delta=0.3", "gaussian, d=128, delta=1e-06", "gaussian, d=128, delta=1e-06, size of noise",
-        "vmf, d=2", "vmf, d=128", "vmf, d=128, size of noise",
+        "laplace, d=2", "laplace, d=128", "laplace, d=128, noise",
+        "gaussian, d=128, delta=0.3", "gaussian, d=128, delta=1e-06", "gaussian, d=128, delta=1e-06, noise",
+        "vmf, d=2", "vmf, d=128", "vmf, d=128, noise",
     ]  # fmt: skip
     assert all(item["passed"] for item in findings)
     assert (tmp_path / "epsilon.svg").read_text().startswith("<svg")
@@ -129,7 +129,7 @@ def test_what_is_broken_on_purpose_fails(name: str) -> None:
     assert f"{name}: caught" in done.output
 
 
-@pytest.mark.parametrize(("epsilon", "trials"), [(1, 300), (0.5, 1000)])
+@pytest.mark.parametrize(("epsilon", "trials"), [(1, 300), (0.5, 600)])
 def test_one_that_is_caught_does_not_hide_one_that_is_not(
     tmp_path: Path, epsilon: float, trials: int
 ) -> None:

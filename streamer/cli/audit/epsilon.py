@@ -80,7 +80,7 @@ def epsilon(
 def _show(findings: list[EpsilonFinding], seen: list[EpsilonFinding], out: Path | None) -> int:
     """Print and write what was found. The exit status."""
     shown = findings + seen
-    console = Console()
+    console = Console(soft_wrap=True, highlight=False)
     console.print(epsilon_table(shown))
     for item in seen:
         console.print(
@@ -112,7 +112,7 @@ def _audit_broken(
     }
     caught = {key: any(finding.failed for finding in findings) for key, findings in found.items()}
     shown = [finding for findings in found.values() for finding in findings]
-    console = Console()
+    console = Console(soft_wrap=True, highlight=False)
     console.print(epsilon_table(shown))
     for name in names:
         missed = ", ".join(f"{value:g}" for value in epsilons if not caught[name, value])
