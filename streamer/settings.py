@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from calibration.errors import CalibrationError
+from calibration.names import check_name
 from engines.backends import BACKENDS
 from streamer.errors import SettingsError
 
@@ -85,6 +87,15 @@ class PrivacySettings(BaseModel):
     budget: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     delta_budget: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     codebook: Path | None = None
+
+    @field_validator("scope")
+    @classmethod
+    def _carries_no_credentials(cls, scope: str) -> str:
+        try:
+            check_name("scope", scope)
+        except CalibrationError as error:
+            raise ValueError(str(error)) from None
+        return scope
 
     @model_validator(mode="after")
     def _hide_states_no_epsilon(self) -> PrivacySettings:

@@ -257,11 +257,11 @@ class Toolkit:
             assert privacy.key_file is not None
             self.warnings.append(HIDDEN)
             return KeyedRotation(load_key(privacy.key_file), dimension, privacy.scope)
-        if warning := check_epsilon(privacy.epsilon, privacy.allow_large_epsilon):
-            self.warnings.append(warning)
         mechanism = create_mechanism(
             privacy.mechanism.value, str(privacy.epsilon), dimension=dimension, delta=privacy.delta
         )
+        if warning := check_epsilon(privacy.epsilon, privacy.allow_large_epsilon, delta=mechanism.delta):
+            self.warnings.append(warning)
         if mechanism.delta:
             self.warnings.append(WITH_DELTA)
         return mechanism
