@@ -112,6 +112,16 @@ class JobRecorder:
         ]
 
 
+def is_mot_text(path: Path) -> bool:
+    """Whether a file may be replaced by other boxes: none is there, it is empty, or it begins with a box."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(200).partition(b"\n")[0]
+    except OSError:
+        return not path.exists()
+    return not first or (first.count(b",") == 9 and first.endswith(b",-1,-1,-1"))
+
+
 def sha256_of_file(path: Path) -> str:
     """Hex digest of a file's content."""
     digest = hashlib.sha256()

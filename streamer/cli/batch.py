@@ -14,13 +14,15 @@ from engines.errors import EngineError
 from streamer.batch import Task
 from streamer.cli.exit_codes import DONE, DONE_WITH_FAILURES, FAILED
 from streamer.cli.progress import engine_notices, progress_display
+from streamer.cli.report_file import ReportFile
 from streamer.cli.signals import stop_signals
 from streamer.errors import OutputError, VeilstreamError
 from streamer.file_roles import FileRoles, refuse_existing
 from streamer.job import JobResult, JobRunner, probe_duration_seconds
 from streamer.pipeline import Cancelled
 from streamer.redact import without_folders
-from streamer.report import try_place, write_json, write_text
+from streamer.report import is_mot_text, try_place, write_text
+from streamer.resume import NotedHashes
 from streamer.settings import AnonymizeSettings
 
 _EXPECTED = (VeilstreamError, EngineError, CalibrationError)
@@ -48,6 +50,7 @@ class Batch:
         self._resume = resume
         self._quiet = quiet
         self._cancel = threading.Event()
+        self._report_file = None if report is None else ReportFile(report)
         self._entries: list[dict[str, Any]] = []
 
     def check_files(self) -> None:
@@ -71,8 +74,18 @@ class Batch:
         for role, path in beside:
             if path is not None:
                 refuse_existing(role, path, overwrite=self._overwrite or self._resume)
+        if self._resume:
+            self._check_resumed([path for role, path in beside if role == "boxes" and path is not None])
         for place in dict.fromkeys(path.parent for _, path in beside if path is not None):
             try_place(place)
+
+    def _check_resumed(self, boxes: list[Path]) -> None:
+        """What is there must be of an earlier run: that is gone on with, not other files written over."""
+        if self._report_file is not None:
+            self._report_file.load()
+        for path in boxes:
+            if not is_mot_text(path):
+                raise OutputError(f"boxes {path} exists and holds no boxes; choose another place")
 
     def run(self) -> int:
         if not self._tasks:
@@ -113,6 +126,7 @@ class Batch:
                     task.output_path,
                     overwrite=self._overwrite,
                     resume=self._resume,
+                    noted=self._noted(task),
                     on_progress=on_progress,
                     cancel=self._cancel,
                 )
@@ -121,8 +135,7 @@ class Batch:
             raise
         except Exception as error:  # of one file: the others go on
             return self._note_failure(task, _told(error, task))
-        names = {"input": task.input_name, "output": task.output_name}
-        self._entries.append({**result.as_json(), **names})
+        self._entries.append({**result.as_json(), "input": task.input_name, "output": task.output_name})
         typer.echo(result.summary())
         for notice in result.notices:
             typer.echo(f"veilstream: {task.input_path}: {notice}", err=True)
@@ -133,6 +146,11 @@ class Batch:
         reason = without_folders(message, task.input_path, task.output_path)
         self._entries.append({"input": task.input_name, "status": "failed", "error": reason})
         return FAILED
+
+    def _noted(self, task: Task) -> NotedHashes | None:
+        if self._report_file is None:
+            return None
+        return self._report_file.noted(task.input_name, task.output_name)
 
     def _write_boxes(self, task: Task, result: JobResult) -> None:
         path = self._boxes_path(task)
@@ -149,10 +167,9 @@ class Batch:
 
     def _write_report(self, runner: JobRunner) -> str | None:
         """The report so far; gives the reason where it cannot be written."""
-        if self._report is None:
-            return None
         try:
-            write_json(self._report, {**runner.describe(), "files": self._entries})
+            if self._report_file is not None:
+                self._report_file.write(runner.describe(), self._entries)
         except _EXPECTED as error:
             return str(error)
         return None
