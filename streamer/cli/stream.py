@@ -26,6 +26,7 @@ _LOOK_SECONDS = 0.5
 
 
 def stream(
+    context: typer.Context,
     source: Annotated[
         str | None,
         typer.Argument(metavar="IN", help="Camera URL (rtsp, http, srt ...), /dev/video device or file."),
@@ -90,6 +91,10 @@ def stream(
     if config is not None:
         if source is not None or target is not None:
             raise SettingsError("--config and IN OUT contradict each other; give one of them")
+        if beside := _given_options(context) - {"--config"}:
+            raise SettingsError(
+                f"--config holds all settings: write {', '.join(sorted(beside))} into {config} instead"
+            )
         settings = load_config(config)
     elif source is None or target is None:
         raise SettingsError("give IN and OUT, or --config FILE")
@@ -120,6 +125,16 @@ def stream(
         # Nothing is taken from the environment: the shell has done that.
         settings = parse_config(_quoted(content), where="stream")
     raise typer.Exit(_run(settings))
+
+
+def _given_options(context: typer.Context) -> set[str]:
+    """Options that were typed, defaults left out."""
+    given = set()
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            given.add(parameter.opts[0])
+    return given
 
 
 def _outputs(target: str, transport: Transport, *, with_preview: bool) -> list[dict[str, Any]]:
