@@ -21,7 +21,7 @@ from streamer.redact import without_folders
 from streamer.render.compositor import Compositor
 from streamer.report import REPORT_FORMAT, JobRecorder, input_sha256, sha256_of_file
 from streamer.resume import NotedHashes, why_not_done
-from streamer.settings import EPSILON_OPTIONS, AnonymizeSettings, DecoderTier, Mode
+from streamer.settings import AnonymizeSettings, DecoderTier, Mode
 from streamer.sink import open_sink
 from streamer.source import VideoSource, open_source
 from streamer.toolkit import Toolkit
@@ -151,9 +151,8 @@ class JobRunner:
         }
 
     def _unreported(self) -> set[str]:
-        """Privacy settings that stay out of the report: paths, and an epsilon where none is promised."""
-        paths = {"key_file", "ledger", "codebook"}
-        return paths | set(EPSILON_OPTIONS) if self._settings.privacy.mode is Mode.HIDE else paths
+        """Privacy settings that stay out of the report: paths, and what says nothing here."""
+        return {"key_file", "ledger", "codebook"} | self._settings.privacy.unused_options()
 
     def run(
         self,
