@@ -62,7 +62,8 @@ class PrivacySettings(BaseModel):
             pseudonymisation: who holds the key can match.
         mechanism: `codebook` draws near the track's own code with a bounded preference; `uniform` ignores the face;
             the others, for comparison, disturb the code and take the nearest person.
-        epsilon: privacy parameter of one track's draw (natural logarithm of the largest likelihood ratio).
+        epsilon: privacy parameter of one track's draw (natural logarithm of the largest likelihood ratio); `uniform`
+            has none.
         delta: of the mechanism `gaussian`; the others have none.
         allow_large_epsilon: accept an epsilon above 8, whose statement is empty in practice.
         key_file: makes the draws replayable for whoever holds the key; the claim is then computational. With `hide`,
@@ -105,6 +106,24 @@ class PrivacySettings(BaseModel):
             if needless := sorted(name for name in EPSILON_OPTIONS if name in self.model_fields_set):
                 raise ValueError(f"mode hide has no epsilon: take out {', '.join(needless)}")
         return self
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> PrivacySettings:
+        if self.mode is Mode.HIDE:
+            return self
+        if unused := sorted(self.unused_options() & self.model_fields_set):
+            raise ValueError(
+                f"mechanism {self.mechanism.value} has no {' and no '.join(unused)}: take it out"
+            )
+        return self
+
+    def unused_options(self) -> set[str]:
+        """Settings that say nothing with this mode and mechanism."""
+        if self.mode is Mode.HIDE:
+            return set(EPSILON_OPTIONS)
+        if self.mechanism is MechanismName.GAUSSIAN:
+            return set()
+        return {"delta", "epsilon"} if self.mechanism is MechanismName.UNIFORM else {"delta"}
 
     @model_validator(mode="after")
     def _budget_limits_what_is_spent(self) -> PrivacySettings:

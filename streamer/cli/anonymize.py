@@ -47,19 +47,22 @@ def anonymize(
     epsilon: Annotated[
         float | None,
         typer.Option(
-            help="Privacy parameter of the identity drawn for each track.  [default: 1.0]",
+            help="Privacy parameter of the identity drawn for each track.",
+            show_default="1.0",
             rich_help_panel="Privacy",
         ),
     ] = None,
     mechanism: Annotated[
         MechanismName | None,
         typer.Option(
-            help="How a track's synthetic person is drawn.  [default: codebook]", rich_help_panel="Privacy"
+            help="How a track's synthetic person is drawn.",
+            show_default="codebook",
+            rich_help_panel="Privacy",
         ),
     ] = None,
     delta: Annotated[
         float | None,
-        typer.Option(help="Of the mechanism gaussian.  [default: 1e-6]", rich_help_panel="Privacy"),
+        typer.Option(help="Of the mechanism gaussian.", show_default="1e-6", rich_help_panel="Privacy"),
     ] = None,
     allow_large_epsilon: Annotated[
         bool,
@@ -141,7 +144,8 @@ def anonymize(
     teacher: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the generator's files for --decoder quality.  [default: the fetched ones]",
+            help="Folder of the generator's files for --decoder quality.",
+            show_default="the fetched ones",
             rich_help_panel="Engines",
         ),
     ] = None,

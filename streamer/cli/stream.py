@@ -41,11 +41,13 @@ def stream(
         Path | None, typer.Option(help="YAML file with any number of cameras, instead of IN and OUT.")
     ] = None,
     epsilon: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Privacy parameter of the identity drawn for each track.", rich_help_panel="Privacy"
+            help="Privacy parameter of the identity drawn for each track.",
+            show_default="1.0",
+            rich_help_panel="Privacy",
         ),
-    ] = 1.0,
+    ] = None,
     mechanism: Annotated[
         MechanismName,
         typer.Option(help="How a track's synthetic person is drawn.", rich_help_panel="Privacy"),
@@ -101,10 +103,11 @@ def stream(
     else:
         privacy: dict[str, Any] = {
             "mechanism": mechanism,
-            "epsilon": epsilon,
             "scope": scope,
             "budget": budget,
         }
+        if epsilon is not None:
+            privacy["epsilon"] = epsilon
         camera: dict[str, Any] = {
             "name": "camera",
             "input": source,
