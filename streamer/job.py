@@ -227,6 +227,8 @@ class JobRunner:
             )
             pipeline.run()
             sink.finish()
+            if source.masked:
+                recorder.masked_frames["damaged"] += source.masked
             result.notices = [*source.notices, *sink.notices]
         if denied := self._toolkit.denied_detections - denied_before:
             result.notices.append(

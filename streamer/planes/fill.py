@@ -85,13 +85,27 @@ def mask_whole_frame(video_frame: av.VideoFrame) -> av.VideoFrame:
         return _grey_twin(video_frame)
 
 
-def _grey_twin(video_frame: av.VideoFrame) -> av.VideoFrame:
-    """A new grey frame with the same size, format, time and colour tags."""
+def copy_of(video_frame: av.VideoFrame) -> av.VideoFrame:
+    """A frame with the same picture in planes of its own. Raises ValueError for formats that are not native."""
+    layout = pixel_format(video_frame.format.name)
+    twin = _twin(video_frame)
+    for index in range(len(layout.planes)):
+        plane_view(twin, index, layout)[...] = plane_view(video_frame, index, layout)
+    return twin
+
+
+def _twin(video_frame: av.VideoFrame) -> av.VideoFrame:
+    """An empty frame with the same size, format, time and colour tags."""
     twin = av.VideoFrame(video_frame.width, video_frame.height, video_frame.format.name)
     twin.pts = video_frame.pts
     if video_frame.time_base:
         twin.time_base = video_frame.time_base
     twin.colorspace, twin.color_range = video_frame.colorspace, video_frame.color_range
+    return twin
+
+
+def _grey_twin(video_frame: av.VideoFrame) -> av.VideoFrame:
+    twin = _twin(video_frame)
     _paint_grey(twin)
     return twin
 

@@ -20,13 +20,15 @@ class VideoSource(ABC):
         geometry: the same for every frame.
         stream_info: what the container says.
         notices: one line for each thing that could not be taken as it was; complete once iteration has ended.
-        damaged: packets that could not be decoded and were skipped.
+        damaged: packets that could not be decoded.
+        masked: damaged pictures that are masked whole; complete once iteration has ended.
     """
 
     geometry: StreamGeometry
     stream_info: StreamInfo
     notices: list[str]
     damaged: int
+    masked: int = 0
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:

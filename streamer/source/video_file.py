@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
@@ -9,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from streamer.errors import InputError
 from streamer.frame import Frame, StreamGeometry
-from streamer.planes import planar_equivalent
+from streamer.planes import copy_of, mask_whole_frame, planar_equivalent
 from streamer.queues import frames_that_fit
 from streamer.redact import reason_of
 from streamer.settings import HardwareDecoding
 from streamer.source.base import VideoSource
+from streamer.source.damage import DamageGuard, Decoded
 from streamer.source.decode_thread import DecodeThread
 from streamer.source.hardware import accelerator, decoder_for, devices, is_built_in, is_used
 from streamer.source.info import ColorTags, StreamInfo
@@ -35,7 +38,8 @@ class VideoFileSource(VideoSource):
     """The first video track of a file. Geometry and colours come from the first frame, decoded on opening.
 
     Later frames of another size or pixel format are converted to the first one's, with a notice and
-    `discontinuity`. Packets that cannot be decoded are skipped and counted.
+    `discontinuity`. The last whole picture stands in for damaged ones, and for all that follow up to a key frame (see
+    `DamageGuard`).
 
     Args:
         threads: decoder threads; 0 lets FFmpeg choose.
@@ -65,7 +69,8 @@ class VideoFileSource(VideoSource):
             self._open()
         try:
             assert self._first is not None
-            self._describe(self._first)
+            assert self._first.video is not None
+            self._describe(self._first.video)
         except BaseException:
             self._container.close()
             raise
@@ -101,7 +106,8 @@ class VideoFileSource(VideoSource):
 
     def _open(self, device: HardwareDecoding | None = None) -> None:
         """Open and decode the first frame. Raises InputError."""
-        self.damaged = self._packets = 0
+        self.damaged = self.masked = self._packets = self._repeated = 0
+        self._guard = DamageGuard()
         self._container = open_container(self.path, None if device is None else accelerator(device))
         try:
             self._stream = choose_video(self._container, self.path)
@@ -110,8 +116,10 @@ class VideoFileSource(VideoSource):
             self._decoder = (
                 self._stream.codec_context if device is None else decoder_for(self._stream, device)
             )
+            self._decoder.flags |= Flags.copy_opaque
             self._decoded = self._decode()
-            self._first: av.VideoFrame | None = next(self._decoded, None)
+            # Of what nothing comes at all before the first picture, nothing is known that could stand in.
+            self._first = next((item for item in self._decoded if item.video is not None), None)
             if self._first is None:
                 raise InputError(
                     f"{self.path}: nothing in its video track can be decoded; the file is damaged"
@@ -149,8 +157,8 @@ class VideoFileSource(VideoSource):
         self._first = None
         self._container.close()
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        """Decoded frames; damaged packets are counted and skipped."""
+    def _decode(self) -> Iterator[Decoded]:
+        """Pictures in display order; packets that cannot be decoded are counted."""
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -161,9 +169,11 @@ class VideoFileSource(VideoSource):
             if packet is None:
                 break
             self._packets += packet.size > 0
-            yield from self._decode_packet(packet)
+            self._guard.send(packet)
+            yield from self._guard.take(self._decode_packet(packet))
         # Demuxing ends with an empty packet that flushes the decoder, except when it failed: then this does.
-        yield from self._decode_packet(None)
+        yield from self._guard.take(self._decode_packet(None))
+        yield from self._guard.finish()
 
     def _decode_packet(self, packet: Any) -> list[av.VideoFrame]:
         try:
@@ -172,17 +182,43 @@ class VideoFileSource(VideoSource):
             return []
         except (av.error.FFmpegError, OSError, ValueError):
             self.damaged += 1
+            self._guard.failed()
             return []
 
     def _frames(self) -> Iterator[Frame]:
-        index = 0
+        """All frames. The last whole one stands in for those that are not, so that none shows what no detector knows.
+
+        Whoever gets a frame may draw into it: one that will be repeated is copied first.
+        """
         first, self._first = self._first, None
-        if first is not None:
-            yield self._frame(index, first)
-        for video in self._decoded:
-            index += 1
-            yield self._frame(index, video)
+        ready: Frame | None = None
+        whole: av.VideoFrame | None = None
+        for index, item in enumerate(itertools.chain([first] if first else [], self._decoded)):
+            if ready is not None and not item.is_whole:
+                whole = copy_of(ready.video)
+            if ready is not None:
+                yield ready
+            if item.is_whole and item.video is not None:
+                ready = self._frame(index, item.video)
+            else:
+                ready = None
+                yield self._stand_in(index, item, whole)
+        if ready is not None:
+            yield ready
         self._sum_up()
+
+    def _stand_in(self, index: int, damaged: Decoded, whole: av.VideoFrame | None) -> Frame:
+        """The frame of a damaged picture: its time, and another picture; grey where no whole one came before."""
+        info = self.stream_info
+        pts, jumped = self._timeline.place(damaged.pts, damaged.duration)
+        if whole is None:
+            self.masked += 1
+            picture = mask_whole_frame(av.VideoFrame(info.width, info.height, info.pixel_format))
+        else:
+            self._repeated += 1
+            picture = copy_of(whole)
+        picture.pts, picture.time_base = pts, info.time_base
+        return Frame(index, pts, info.time_base, picture, self.geometry, discontinuity=jumped)
 
     def _frame(self, index: int, video: av.VideoFrame) -> Frame:
         info = self.stream_info
@@ -215,7 +251,13 @@ class VideoFileSource(VideoSource):
     def _sum_up(self) -> None:
         expected = self._stream.frames
         if self.damaged:
-            self.notices.append(f"{self.damaged} damaged packets could not be decoded and were skipped")
+            self.notices.append(f"{self.damaged} damaged packets could not be decoded")
+        if self._repeated or self.masked:
+            before = f", {self.masked} before the first whole one are masked" if self.masked else ""
+            self.notices.append(
+                f"{self._repeated + self.masked} pictures are damaged, or may refer to damaged ones: "
+                f"the last whole picture stands in for {self._repeated}{before}"
+            )
         if expected and self._packets < expected:
             self.notices.append(
                 f"the file holds {self._packets} of the {expected} frames it announces; it was cut off"

@@ -171,6 +171,8 @@ def luma(path: Path) -> list[np.ndarray]:
 class DownloadingDecoder:
     """What a decoder in hardware looks like from here: frames come as nv12, whatever the file holds."""
 
+    flags = 0
+
     def __init__(self, context: Any) -> None:
         self._context = context
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from streamer.frame import StreamGeometry
-from streamer.planes import FillMode, analysis_picture, cover_face, fill, mask_whole_frame
+from streamer.planes import FillMode, analysis_picture, copy_of, cover_face, fill, mask_whole_frame
 from streamer.planes.formats import _FORMATS, pixel_format, plane_view
 
 WIDTH, HEIGHT = 201, 151
@@ -141,3 +141,11 @@ def test_a_frame_that_cannot_be_written_is_replaced_by_a_grey_one(monkeypatch: p
     assert masked is not frame
     assert masked.pts == 17
     assert masked.reformat(format="rgb24").to_ndarray().std() < 1
+
+
+@pytest.mark.parametrize("format_name", sorted(_FORMATS))
+def test_a_copy_has_the_same_samples_in_planes_of_its_own(format_name: str) -> None:
+    frame = noisy_frame(format_name, 1)
+    before, copy = planes_of(frame), copy_of(frame)
+    mask_whole_frame(frame)
+    assert all(np.array_equal(*pair) for pair in zip(before, planes_of(copy), strict=True))
