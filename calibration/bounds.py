@@ -125,7 +125,7 @@ def check_epsilon(epsilon: EpsilonLike, allow_large: bool = False, *, delta: flo
             if value > REFUSE_ABOVE
             else f"less than epsilon {REFUSE_ABOVE} promises"
         )
-        raise EpsilonError(f"{message}: {limit} must be allowed explicitly")
+        raise EpsilonError(f"{message}: {limit} must be allowed explicitly (--allow-large-epsilon)")
     return message
 
 
