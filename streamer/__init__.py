@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from streamer.job import JobResult, JobRunner, anonymize_file
-from streamer.pipeline import Cancelled
-from streamer.settings import AnonymizeSettings, ReplaceWith, make_settings
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streamer.job import JobResult, JobRunner, anonymize_file
+    from streamer.pipeline import Cancelled
+    from streamer.settings import AnonymizeSettings, ReplaceWith, make_settings
 
 __all__ = [
     "AnonymizeSettings",
@@ -15,3 +19,11 @@ __all__ = [
     "anonymize_file",
     "make_settings",
 ]
+_MODULES = {"Cancelled": "pipeline", "JobResult": "job", "JobRunner": "job", "anonymize_file": "job"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when first used (PEP 562): the command must be able to take Ctrl-C before a second of imports."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'settings')}"), name)

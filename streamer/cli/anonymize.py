@@ -9,6 +9,7 @@ import typer
 
 from streamer.batch import plan_tasks
 from streamer.cli.batch import Batch
+from streamer.cli.option_names import settings_of_options
 from streamer.cli.places import ready_ledger_path
 from streamer.errors import SettingsError
 from streamer.settings import (
@@ -20,7 +21,6 @@ from streamer.settings import (
     Mode,
     Precision,
     ReplaceWith,
-    make_settings,
 )
 
 
@@ -180,7 +180,7 @@ def anonymize(
     """Replace every face in INPUT by a synthetic person who stays the same through a track."""
     if overwrite and resume:
         raise SettingsError("--overwrite and --resume contradict each other; give one of them")
-    settings = make_settings(
+    settings = settings_of_options(
         replace_with=replace_with,
         privacy={
             "mode": mode,

@@ -71,7 +71,7 @@ def test_a_batch_does_what_can_be_done_and_reports_the_rest(walk_clip: Path, tmp
     ("arguments", "code", "words"),
     [
         (["--epsilon", "-1"], 2, "epsilon"),
-        (["--epsilon", "9"], 1, "epsilon"),
+        (["--epsilon", "9"], 2, "--allow-large-epsilon"),
         (["--overwrite", "--resume"], 2, "contradict"),
         (["--detector", "nothing"], 2, "detector"),
         (["--codec", "nothing"], 1, "nothing"),
