@@ -21,6 +21,7 @@ from streamer.queues import frames_that_fit
 from streamer.redact import reason_of
 from streamer.settings import HardwareDecoding
 from streamer.source.base import VideoSource
+from streamer.source.cutoff import missing_end
 from streamer.source.damage import DamageGuard, Decoded
 from streamer.source.decode_thread import DecodeThread
 from streamer.source.hardware import accelerator, decoder_for, devices, is_built_in, is_used
@@ -107,6 +108,7 @@ class VideoFileSource(VideoSource):
     def _open(self, device: HardwareDecoding | None = None) -> None:
         """Open and decode the first frame. Raises InputError."""
         self.damaged = self.masked = self._packets = self._repeated = 0
+        self._span_seconds: tuple[float, float] | None = None
         self._guard = DamageGuard()
         self._container = open_container(self.path, None if device is None else accelerator(device))
         try:
@@ -169,11 +171,19 @@ class VideoFileSource(VideoSource):
             if packet is None:
                 break
             self._packets += packet.size > 0
+            self._note_time(packet)
             self._guard.send(packet)
             yield from self._guard.take(self._decode_packet(packet))
         # Demuxing ends with an empty packet that flushes the decoder, except when it failed: then this does.
         yield from self._guard.take(self._decode_packet(None))
         yield from self._guard.finish()
+
+    def _note_time(self, packet: Any) -> None:
+        if packet.size and packet.pts is not None and packet.time_base:
+            begin = float(packet.pts * packet.time_base)
+            end = begin + float((packet.duration or 0) * packet.time_base)
+            before = self._span_seconds or (begin, end)
+            self._span_seconds = min(begin, before[0]), max(end, before[1])
 
     def _decode_packet(self, packet: Any) -> list[av.VideoFrame]:
         try:
@@ -262,6 +272,9 @@ class VideoFileSource(VideoSource):
             self.notices.append(
                 f"the file holds {self._packets} of the {expected} frames it announces; it was cut off"
             )
+        elif self._span_seconds is not None and not expected and not self._timeline.jumps:
+            missing = missing_end(self.path, self._container, self._stream, *self._span_seconds)
+            self.notices += [missing] if missing is not None else []
         if self._timeline.repaired:
             self.notices.append(f"{self._timeline.repaired} missing or wrong time stamps were filled in")
         if self._timeline.jumps:

@@ -175,6 +175,41 @@ def test_a_cut_off_file_gives_what_is_there(tmp_path: Path, video_maker: VideoMa
     assert "moov" in refusal(no_index)
 
 
+def _notices(path: Path) -> list[str]:
+    with open_source(path) as source:
+        assert list(source)
+        return source.notices
+
+
+LONG = {"size": (320, 240), "options": {"bf": "2"}, "time_base": Fraction(1, 1000), "pts": range(0, 2400, 40)}
+
+
+@pytest.mark.parametrize("audio", [(), ("aac",)])
+@pytest.mark.parametrize("name", ["a.mkv", "a.flv", "a.mp4"])
+def test_a_file_shorter_than_it_says_is_told(
+    tmp_path: Path, video_maker: VideoMaker, name: str, audio: tuple[str, ...]
+) -> None:
+    """Matroska and others tell no number of frames, only a duration."""
+    whole = video_maker(tmp_path / name, audio=audio, **LONG)
+    assert _notices(whole) == []
+    data = whole.read_bytes()
+    cut = tmp_path / f"cut-{name}"
+    cut.write_bytes(data[: len(data) // 2])
+    (notice,) = _notices(cut)
+    assert "cut off" in notice
+
+
+def test_sound_may_go_on_when_the_pictures_have_ended(tmp_path: Path, video_maker: VideoMaker) -> None:
+    whole, short = video_maker(tmp_path / "whole.mkv", audio=("aac",), **LONG), tmp_path / "short.mkv"
+    with av.open(str(whole)) as source, av.open(str(short), "w") as target:
+        streams = {item.index: target.add_stream_from_template(item) for item in source.streams}
+        for packet in source.demux():
+            if packet.size and (packet.stream.type == "audio" or packet.pts < 1000):
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    assert _notices(short) == []
+
+
 def test_damaged_packets_are_skipped(tmp_path: Path, video_maker: VideoMaker) -> None:
     path = video_maker(
         tmp_path / "damaged.ts", pts=range(0, 60 * 3600, 3600), time_base=Fraction(1, 90000), size=(320, 240)
