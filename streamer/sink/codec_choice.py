@@ -82,6 +82,15 @@ _FASTEST_GOOD = {
     "theora": {},
     "prores_ks": {},
 }
+_X264_PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
+)  # fmt: skip
+# Other names reach the encoder's own log, and an error of FFmpeg that names nothing.
+_PRESETS = {
+    "libx264": _X264_PRESETS,
+    "libx265": _X264_PRESETS,
+    "libsvtav1": tuple(str(number) for number in range(14)),
+}
 _CRF_MAX = {"libx264": 51, "libx265": 51, "libvpx": 63, "libvpx-vp9": 63, "libsvtav1": 63}
 
 
@@ -213,8 +222,11 @@ def _set_quality(choice: EncoderChoice, settings: EncodeSettings) -> None:
             raise SettingsError(f"crf of {encoder} goes from 0 to {_CRF_MAX[encoder]}, got {settings.crf:g}")
         choice.options["crf"] = f"{settings.crf:g}"
     if settings.preset is not None:
-        if encoder not in ("libx264", "libx265", "libsvtav1"):
+        if encoder not in _PRESETS:
             raise SettingsError(f"encoder {encoder} has no presets; leave --preset out")
+        if settings.preset not in _PRESETS[encoder]:
+            known = ", ".join(_PRESETS[encoder])
+            raise SettingsError(f"encoder {encoder} has no preset {settings.preset!r}; use {known}")
         choice.options["preset"] = settings.preset
 
 

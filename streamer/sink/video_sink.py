@@ -102,8 +102,9 @@ class VideoSink(FrameSink):
         except (av.error.FFmpegError, OSError, ValueError) as error:
             if getattr(error, "errno", None) in _DEVICE_ERRORS:
                 raise
+            what = "this sound" if copy_from is not None and info.audio else "these settings"
             raise OutputError(
-                f"{self._output}: {format_name} refuses {choice.encoder} with this sound; use .mkv or the input's own"
+                f"{self._output}: {format_name} refuses {choice.encoder} with {what}; use .mkv or the input's own"
             ) from None
 
     def write(self, frame: AnonymizedFrame) -> None:
