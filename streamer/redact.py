@@ -61,6 +61,8 @@ def reason_of(error: BaseException) -> str:
         return "wrong or missing user and password"
     if isinstance(error, av.error.InvalidDataError):
         return "the data is damaged or of an unknown format"
+    if isinstance(error, av.error.UnknownError):
+        return "FFmpeg does not say why"
     number = getattr(error, "errno", None)
     if isinstance(number, int) and number in _REASONS:
         return _REASONS[number]

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from calibration.claims import HIDDEN, KEYED
 from calibration.keys import key_fingerprint, load_key, new_key_file, rotate_key_file
 from calibration.ledger import verify_ledger
 from streamer.cli.places import default_ledger_path
+from streamer.cli.tables import print_table
 
 ledger_app = typer.Typer(help="Check the ledger of draws and add up epsilon.", no_args_is_help=True)
 key_app = typer.Typer(help="Make and rotate key files.", no_args_is_help=True)
@@ -36,16 +35,15 @@ def verify(
 def add_up(path: LedgerPath = None) -> None:
     """Epsilon and delta per scope, and what no epsilon covers."""
     scopes = verify_ledger(path or default_ledger_path()).scopes
-    table = Table("scope", "draws", "epsilon in sum", "delta in sum", "keyed", "hidden", box=None)
+    rows = []
     for scope in scopes:
         sums = (f"{float(scope.epsilon):g}", f"{float(scope.delta):g}")
-        table.add_row(scope.scope, str(scope.draws), *sums, str(scope.keyed), str(scope.hidden))
-    console = Console()
-    console.print(table)
+        rows.append((scope.scope, str(scope.draws), *sums, str(scope.keyed), str(scope.hidden)))
+    print_table(("scope", "draws", "epsilon in sum", "delta in sum", "keyed", "hidden"), rows)
     if any(scope.keyed for scope in scopes):
-        console.print(f"keyed: {KEYED}", highlight=False)
+        typer.echo(f"keyed: {KEYED}")
     if any(scope.hidden for scope in scopes):
-        console.print(f"hidden: {HIDDEN}", highlight=False)
+        typer.echo(f"hidden: {HIDDEN}")
 
 
 @key_app.command("new")

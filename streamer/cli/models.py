@@ -6,25 +6,29 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from engines.zoo.commands import fetch, status
 from engines.zoo.registry import model_path
 from streamer.cli.exit_codes import FAILED
+from streamer.cli.tables import print_table
+
+# Enough to tell files apart by eye; `verify` compares them all.
+_SHOWN_DIGITS = 16
 
 models_app = typer.Typer(help="List, fetch and verify model files.", no_args_is_help=True)
 
 
 @models_app.command("list")
 def list_models() -> None:
-    """All registered models with role, size, licence and state."""
-    table = Table("name", "role", "MB", "licence", "from", "state", box=None)
+    """All registered models with role, size, state, the beginning of the sha256, source and licence."""
+    rows = []
     for item in status():
         entry = item.entry
         source = f"{entry.source.package} {entry.source.version}"
-        table.add_row(entry.name, entry.role, f"{entry.size / 1e6:.1f}", entry.licence, source, item.state)
-    Console().print(table)
+        size = f"{entry.size / 1e6:.1f}"
+        sha256 = entry.sha256[:_SHOWN_DIGITS]
+        rows.append((entry.name, entry.role, size, item.state, sha256, source, entry.licence))
+    print_table(("name", "role", "MB", "state", "sha256", "from", "licence"), rows)
 
 
 @models_app.command()

@@ -15,7 +15,10 @@ _PIPE_WIDTH = 240
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows of as many cells as `head` has; cells are text, never markup."""
-    table = Table(*head, box=None)
+    table = Table(box=None)
+    for name in head:
+        # Folded on a narrow terminal, never cut: names are there to be copied.
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
+from engines.zoo.registry import entries, entry
+from streamer.cli import tables
 from streamer.cli.app import app, main
 
 Call = Callable[..., tuple[int, str]]
@@ -107,3 +110,22 @@ def test_ctrl_c_while_modules_are_imported_is_one_line() -> None:
     )
     assert done.returncode == 130
     assert done.stderr == "veilstream: interrupted; nothing half-written was kept\n"
+
+
+def test_names_of_models_are_whole_in_a_pipe_and_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = CliRunner().invoke(app, ["models", "list"]).stdout.splitlines()
+    for item in map(entry, entries()):
+        (line,) = [line for line in lines if line.split()[0] == item.name]
+        assert item.sha256[:16] in line
+        assert item.licence in line
+    monkeypatch.setattr(tables, "_PIPE_WIDTH", 60)
+    assert "\N{HORIZONTAL ELLIPSIS}" not in CliRunner().invoke(app, ["models", "list"]).stdout
+
+
+def test_scopes_are_whole_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "a scope whose name is longer than " + "a line of a terminal " * 3
+    scope = SimpleNamespace(scope=name.strip(), draws=1, epsilon=1, delta=0, keyed=0, hidden=0)
+    monkeypatch.setattr("streamer.cli.ledger.verify_ledger", lambda path: SimpleNamespace(scopes=[scope]))
+    assert scope.scope in CliRunner().invoke(app, ["ledger", "sum", "l.jsonl"]).stdout
