@@ -17,15 +17,15 @@ import numpy as np
 
 from calibration.audit.vectors import unit_rows
 from calibration.codebook import Codebook, Screening, screen_against, screen_pairs
-from engines.face.template import transform_points
+from engines.detectors import FaceDetector
 from engines.face.topology import five_points
-from engines.landmarks import FaceMesh, patch_from_box_and_points
+from engines.landmarks import FaceMesh
+from engines.training.edits import read_face
 from streamer.audit.lfw import Portrait
-from streamer.audit.pictures import CentralFace, FoundFace, frame_of_picture
+from streamer.audit.pictures import FoundFace
 from streamer.audit.recognisers import Recogniser
 from streamer.errors import InputError
-from streamer.frame import Float32Array, UInt8Array, invert_affine
-from streamer.planes import read_patch
+from streamer.frame import Float32Array, UInt8Array
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 LEAST_AGREEMENT = 0.9
@@ -34,8 +34,7 @@ PICTURE_SLACK = 0.06
 """What a cosine of compressed pictures may have above the limit."""
 LEAST_WITH_FACE = 0.9
 """Share of a gallery's pictures that a face must be found in."""
-
-_MESH_PATCH_PX = 192
+_LEAST_SCORE = 0.5
 
 
 @dataclass(frozen=True)
@@ -222,21 +221,22 @@ def gallery_portraits(folder: Path, limit: int | None = None) -> list[Portrait]:
 
 
 class MeshFace:
-    """The face of a picture with its five points taken from the dense mesh, as the codebook's own are."""
+    """The largest face of a picture, its five points taken from the dense mesh.
 
-    def __init__(self, central: CentralFace, mesh: FaceMesh) -> None:
-        self._central, self._mesh = central, mesh
+    Read as those read it who make a codebook (`engines.training.codebook_faces`), to the letter: another box moves a
+    code by a few hundredths, and a codebook's limit is a limit of codes read its way.
+    """
+
+    def __init__(self, detector: FaceDetector, mesh: FaceMesh) -> None:
+        self._detector, self._mesh = detector, mesh
 
     def find(self, picture_rgb_u8: UInt8Array) -> FoundFace | None:
-        face = self._central.find(picture_rgb_u8)
-        if face is None:
+        found = [face for face in self._detector.detect(picture_rgb_u8) if face.score > _LEAST_SCORE]
+        if not found:
             return None
-        frame = frame_of_picture(picture_rgb_u8)
-        patch_from_display = patch_from_box_and_points(face.box_xyxy_px, face.points_xy_px, _MESH_PATCH_PX)
-        patch = read_patch(frame.video, frame.geometry, patch_from_display, _MESH_PATCH_PX)
-        meshes, _ = self._mesh.run(patch[None])
-        mesh = transform_points(invert_affine(patch_from_display), meshes[0])
-        return FoundFace(face.box_xyxy_px, five_points(mesh).astype(np.float32), face.score)
+        face = max(found, key=lambda one: float(np.prod(one.box_xyxy_px[2:] - one.box_xyxy_px[:2])))
+        reading = read_face(picture_rgb_u8, self._mesh, box_xyxy_px=face.box_xyxy_px)
+        return FoundFace(face.box_xyxy_px, five_points(reading.mesh_xyz_px).astype(np.float32), face.score)
 
 
 def _own_codes(

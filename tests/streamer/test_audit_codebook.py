@@ -12,10 +12,12 @@ import pytest
 
 from calibration.audit.vectors import unit_rows
 from calibration.codebook import Screening, screen_pairs
+from engines.detectors import Detection
 from streamer.audit.codebook_screen import (
     CodebookFinding,
     CodebookOutcome,
     Limits,
+    MeshFace,
     audit_codebook,
     claims_broken,
     gallery_portraits,
@@ -123,6 +125,26 @@ def test_without_a_gallery_the_people_are_screened_among_themselves() -> None:
     assert "with no real people" in outcome.judged
     (line,) = _screened(_codebook(), [], recognisers=1).unresolved
     assert line.startswith("one recogniser alone")
+
+
+def test_the_largest_sure_face_of_a_gallery_picture_is_taken() -> None:
+    def found(side: float, score: float) -> Detection:
+        return Detection(
+            np.array([5, 5, 5 + side, 5 + side], np.float32), score, np.zeros((5, 2), np.float32)
+        )
+
+    mesh = np.random.default_rng(2).uniform(40, 150, (468, 3)).astype(np.float32)
+    model: Any = SimpleNamespace(run=lambda patches: (mesh[None], np.ones(1, np.float32)))
+
+    def taken(*detections: Detection) -> FoundFace | None:
+        detector: Any = SimpleNamespace(detect=lambda _picture: list(detections))
+        return MeshFace(detector, model).find(np.zeros((100, 100, 3), np.uint8))
+
+    face = taken(found(20, 0.9), found(40, 0.8), found(80, 0.4))
+    assert face is not None
+    assert face.box_xyxy_px.tolist() == [5, 5, 45, 45]
+    assert face.points_xy_px.shape == (5, 2)
+    assert taken(found(80, 0.4)) is None
 
 
 def test_limits_that_are_missing_or_damaged_are_refused() -> None:

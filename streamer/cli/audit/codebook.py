@@ -11,15 +11,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from calibration.audit.svg import Series, line_chart
+from engines.detectors import create_detector
+from engines.landmarks import FaceMesh
 from streamer.audit.codebook_screen import CodebookOutcome, MeshFace, audit_codebook, gallery_portraits
 from streamer.audit.people import open_codebook
-from streamer.audit.pictures import CentralFace
 from streamer.audit.recognisers import MobileFaceNetRecogniser, open_recognisers
 from streamer.cli.audit.options import CodebookPath, OutFolder, Threads
 from streamer.cli.audit.verdict import conclude
 from streamer.cli.results import write_results
-from streamer.settings import make_settings
-from streamer.toolkit import Toolkit
 
 
 def codebook(
@@ -42,17 +41,16 @@ def codebook(
     for line in recognisers.missing:
         errors.print(f"left out: {line}", highlight=False, markup=False)
     used = [item for item in recognisers.ready if item.name == MobileFaceNetRecogniser.name]
-    toolkit = Toolkit(make_settings(privacy={"mechanism": "uniform", "codebook": codebook}, threads=threads))
+    detector = create_detector(threads=threads)
     try:
-        assert toolkit.synthetic is not None
-        finder = MeshFace(CentralFace(toolkit.detect), toolkit.synthetic.mesh)
+        finder = MeshFace(detector, FaceMesh.open(threads=threads))
         with Progress(console=errors, transient=True) as progress:
             task = progress.add_task("encoding", total=book.size + len(real))
             outcome = audit_codebook(
                 book, [recognisers.ready[0], *used], real, finder, lambda: progress.advance(task)
             )
     finally:
-        toolkit.close()
+        detector.close()
     _show(outcome, console)
     series = [
         Series(name, tuple((float(at), value) for at, value in enumerate(values)), dashed=name == "limit")
