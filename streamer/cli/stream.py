@@ -16,7 +16,7 @@ from streamer.live.config import load_config, parse_config
 from streamer.live.gateway import Gateway
 from streamer.live.jsonlog import configure_logging
 from streamer.live.memory import share_arenas
-from streamer.live.settings import GatewaySettings, Transport
+from streamer.live.settings import GatewaySettings, HlsOutput, Transport
 from streamer.live.states import CameraState
 from streamer.live.urls import PUSH_SCHEMES
 from streamer.live.web import start_web
@@ -167,8 +167,21 @@ def _quoted(value: Any) -> Any:
     return value.replace("$", "$$") if type(value) is str else value
 
 
+def _refuse_folders_of_inputs(settings: GatewaySettings) -> None:
+    """An HLS output goes on with the playlist it finds, and deletes segments: those of an input, were it there."""
+    inputs = [camera.input.reveal() for camera in settings.cameras if camera.input.scheme == "file"]
+    folders = {Path(given.removeprefix("file://")).resolve().parent for given in inputs}
+    for camera in settings.cameras:
+        for output in camera.outputs:
+            if isinstance(output, HlsOutput) and output.folder.resolve() in folders:
+                raise SettingsError(
+                    f"{camera.name}: HLS into {output.folder}, where an input lies, could delete it; choose another one"
+                )
+
+
 def _run(settings: GatewaySettings) -> int:
     """Run until told to stop, or until every input has ended."""
+    _refuse_folders_of_inputs(settings)
     if settings.ledger is None:
         settings = settings.model_copy(update={"ledger": ready_ledger_path()})
     configure_logging(settings.log_format, settings.secrets())
