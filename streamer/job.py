@@ -14,6 +14,7 @@ from typing import Any
 from calibration.assign import Assignment
 from streamer.analysis import Analyzer, AnalyzerSettings, DetectionCadence, frames_for
 from streamer.errors import InputError, OutputError, VeilstreamError
+from streamer.file_roles import FileRoles
 from streamer.identity import IdentityKeeper
 from streamer.pipeline import Pipeline, ProgressCallback, StageSeconds
 from streamer.planes import analysis_picture
@@ -173,6 +174,7 @@ class JobRunner:
 
         Raises:
             InputError, OutputError: one clear line; nothing is left at the output path.
+            SettingsError: the output is the ledger or another file of the settings.
             Cancelled: `cancel` was set.
         """
         if resume and output_path.exists():
@@ -180,6 +182,10 @@ class JobRunner:
                 raise OutputError(f"{output_path} exists but {reason}; remove it or use --overwrite")
             return JobResult(input_path, output_path, skipped=True)
         _check_paths(input_path, output_path, overwrite=overwrite)
+        roles = FileRoles()
+        for role, path in self._settings.files():
+            roles.read(role, path)
+        roles.write("output", output_path)
         start = time.perf_counter()
         result = JobResult(input_path, output_path, input_sha256=input_sha256(input_path))
         try:

@@ -11,6 +11,7 @@ from streamer.batch import plan_tasks
 from streamer.cli.batch import Batch
 from streamer.errors import OutputError, SettingsError, VeilstreamError
 from streamer.file_roles import FileRoles
+from streamer.job import JobRunner
 from streamer.settings import make_settings
 
 
@@ -112,3 +113,14 @@ def test_two_roles_may_read_one_file(tmp_path: Path) -> None:
     roles.read("other", tmp_path / "x")
     with pytest.raises(SettingsError, match="is one as well"):
         roles.write("report", tmp_path / "x")
+
+
+def test_the_library_writes_no_output_over_the_ledger_either(tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_text("a video")
+    # A ledger of a name that a video may have.
+    settings = make_settings(privacy={"ledger": tmp_path / "l.mp4"}, replace_with="solid")
+    with (
+        JobRunner(settings) as runner,
+        pytest.raises(SettingsError, match=r"output .* is the ledger as well"),
+    ):
+        runner.run(tmp_path / "v.mp4", tmp_path / "l.mp4", overwrite=True)
