@@ -43,7 +43,8 @@ class _ByNumber:
     has_common_part: bool = False
 
     def encode(self, picture_rgb_u8: np.ndarray, face: FoundFace) -> np.ndarray:
-        return CODES[int(picture_rgb_u8[0, 0, 0])]
+        code: np.ndarray = CODES[int(picture_rgb_u8[0, 0, 0])]
+        return code
 
 
 def _codebook(**figures: Any) -> Any:
