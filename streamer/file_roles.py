@@ -40,7 +40,9 @@ def refuse_existing(role: str, path: Path, *, overwrite: bool) -> None:
     if path.exists() and not path.is_file():
         raise OutputError(f"{role} {path} is no regular file; choose another one")
     if not overwrite:
-        raise OutputError(f"{role} {path} exists; use --overwrite to replace it, or choose another one")
+        raise OutputError(
+            f"{role} {path} exists; use --overwrite to replace it, --resume to go on with it, or choose another one"
+        )
 
 
 def _identities(path: Path) -> list[_Identity]:

@@ -50,6 +50,15 @@ def test_another_picture_is(picture: Path, tmp_path: Path) -> None:
     assert why_not_done(picture, other) is None
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_that_was_turned_upright_is_of_the_same_size(
+    orientation: int, tmp_path: Path, jpeg_maker: Callable[..., Path]
+) -> None:
+    picture = jpeg_maker(tmp_path / "in.jpg", np.full((64, 97, 3), 99, np.uint8), orientation)
+    convert(picture, tmp_path / "out.jpg")
+    assert why_not_done(picture, tmp_path / "out.jpg") is None
+
+
 def test_an_empty_file_or_a_video_without_the_mark_is_not(picture: Path, clip: Path, tmp_path: Path) -> None:
     for name in ("out.png", "out.mp4"):
         path = tmp_path / name
