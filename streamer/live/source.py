@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.codec.context import Flags
 from av.video.stream import VideoStream
 
 from streamer.frame import StreamGeometry
@@ -25,6 +26,7 @@ from streamer.live.telemetry import CameraTelemetry
 from streamer.live.threads import GuardedThread, start_thread
 from streamer.planes import planar_equivalent
 from streamer.queues import frames_that_fit
+from streamer.source.damage import DamageGuard
 from streamer.source.orientation import clockwise_turn, display_matrix_of
 
 _log = logging.getLogger(__name__)
@@ -163,7 +165,7 @@ class LiveSource:
         """Whole pictures. After damage nothing is taken up to the next key frame: what refers to it is damaged too."""
         began = time.perf_counter()
         try:
-            return reader.decode(packet, now)
+            frames, left_out = reader.decode(packet, now)
         except av.error.EOFError:
             return []
         except (_Damaged, av.error.FFmpegError, ValueError):
@@ -172,6 +174,9 @@ class LiveSource:
             return []
         finally:
             self._telemetry.stage_seconds("decode", time.perf_counter() - began)
+        for _ in range(left_out):
+            self._telemetry.frame_dropped("damaged")
+        return frames
 
     def _take(self, reader: _FrameReader, video: av.VideoFrame, arrived_seconds: float) -> None:
         pts = reader.next_pts(video)
@@ -229,32 +234,42 @@ class _FrameReader:
         known = rate is not None and 0.5 <= float(rate) <= 240.0
         self.interval_seconds = 1.0 / (float(rate) if known and rate is not None else FALLBACK_RATE)
         self.needs_key = False
+        stream.codec_context.flags |= Flags.copy_opaque
+        self._guard = DamageGuard()
         self._suspect = False
         self._arrivals: dict[int, float] = {}
         self._began: tuple[float, int] | None = None
         self._geometry: StreamGeometry | None = None
         self._reformatter = av.video.reformatter.VideoReformatter()
 
-    def decode(self, packet: Any, now_seconds: float) -> list[tuple[av.VideoFrame, float]]:
-        """Frames with the time their own packet arrived. Raises _Damaged, and what FFmpeg raises."""
+    def decode(self, packet: Any, now_seconds: float) -> tuple[list[tuple[av.VideoFrame, float]], int]:
+        """Whole frames with the time their own packet arrived, and how many are left out for damage.
+
+        Raises _Damaged, and what FFmpeg raises.
+        """
         # What was lost between two packets may have been the beginning of the second one.
         suspect, self._suspect = self._suspect or packet.is_corrupt, packet.is_corrupt
         if suspect or (self.needs_key and not packet.is_keyframe):
             raise _Damaged
         if self.needs_key:
             self._stream.codec_context.flush_buffers()
+            self._guard = DamageGuard()
             self.needs_key = False
         if packet.pts is not None:
             self._arrivals[packet.pts] = now_seconds
             while len(self._arrivals) > _ARRIVALS_KEPT:
                 del self._arrivals[next(iter(self._arrivals))]
-        frames = self._stream.decode(packet)
-        if any(frame.is_corrupt for frame in frames):
-            raise _Damaged
-        return [
+        self._guard.send(packet)
+        pictures = self._guard.take(self._stream.decode(packet))
+        if not packet.size:
+            # The end of a file; links have none.
+            pictures += self._guard.finish()
+        frames = [picture.video for picture in pictures if picture.video is not None and picture.is_whole]
+        arrived = [
             (frame, now_seconds if frame.pts is None else self._arrivals.pop(frame.pts, now_seconds))
             for frame in frames
         ]
+        return arrived, len(pictures) - len(frames)
 
     def next_pts(self, video: av.VideoFrame) -> int | None:
         """The frame's stamp in ticks of `CLOCK`; None where the camera gave none, as for the first one of RTSP."""

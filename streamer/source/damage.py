@@ -117,6 +117,9 @@ class DamageGuard:
         is_entry = sent is not None and sent.is_key
         if is_damaged:
             self._damages.append(_Damage(number))
+        while video.key_frame and next(iter(self._open), number) < number:
+            # What was decoded before a key frame comes out before it, or, as where a stream is joined, never.
+            self._give_up()
         self._waiting.append(
             _Waiting(number, video, video.pts, video.duration, is_damaged, bool(video.key_frame), is_entry)
         )

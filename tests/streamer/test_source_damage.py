@@ -170,6 +170,16 @@ def test_packets_that_give_no_picture_hold_few_back() -> None:
     assert all(picture.is_whole for picture in guard.finish())
 
 
+def test_where_a_stream_is_joined_its_first_key_frame_comes_at_once() -> None:
+    guard = DamageGuard()
+    for packet in _sent(*range(1, 10), 0):
+        guard.send(packet)
+        assert guard.take([]) == []
+    first = _came(9)
+    first.key_frame = True
+    assert [picture.is_whole for picture in guard.take([first])] == [True]
+
+
 def test_a_corrupt_packet_makes_a_damaged_picture() -> None:
     guard = DamageGuard()
     for packet in _sent(0, 1, 2):

@@ -145,6 +145,35 @@ def test_no_picture_is_shown_that_lost_something_on_its_way(
     assert all(any(np.array_equal(picture, other) for other in whole) for picture in reading.pictures)
 
 
+def test_no_picture_is_shown_that_was_decoded_from_a_damaged_one(
+    read: Callable[..., Reading], clips: Path, tmp_path: Path
+) -> None:
+    """Of reordered pictures those that refer to a damaged one come out before it."""
+    path = tmp_path / "whole.mp4"
+    options = {"bf": "3", "g": str(RATE), "preset": "veryfast", "x264-params": "scenecut=0:b-adapt=0"}
+    with av.open(str(clips / "people.mp4")) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream("libx264", rate=RATE, options=options)
+        stream.width, stream.height = 320, 180
+        for frame in source.decode(video=0):
+            frame.pict_type = av.video.frame.PictureType.NONE
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        whole = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    with av.open(str(path)) as container:
+        # I P B B B P B B B: it holds the ninth picture.
+        packet = [packet for packet in container.demux(video=0) if packet.size][5]
+    end = packet.pos + packet.size
+    data[end - packet.size // 5 : end] = b"\xaa" * (packet.size // 5)
+    (tmp_path / "damaged.mp4").write_bytes(data)
+    reading = read(str(tmp_path / "damaged.mp4"), keep_pictures=True)
+    wait_for(lambda: reading.machine.is_final and reading.source.frames.is_done, "the file ends")
+    expected = [*whole[:5], *whole[RATE:]]
+    assert len(reading.pictures) == len(expected)
+    assert all(map(np.array_equal, reading.pictures, expected))
+
+
 def _is_lost(position: float) -> bool:
     """Two short holes; the second one swallows the beginning of a key frame."""
     return 0.35 < position < 0.37 or 0.745 < position < 0.755
