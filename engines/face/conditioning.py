@@ -33,7 +33,7 @@ _HOLE_MARGIN_PX = 3
 # The mesh stops short of the hairline, and most of what a recogniser learns beside the face it learns there. Part of
 # the distance from chin to top; less on a head seen from below, whose forehead goes away from the viewer, and more on
 # one seen from above.
-_FOREHEAD_EXTRA, _FOREHEAD_LEAN, _FOREHEAD_LIMITS = 0.135, 1.0, (0.06, 0.18)
+_FOREHEAD_EXTRA, _FOREHEAD_LEAN, _FOREHEAD_LIMITS = 0.15, 1.0, (0.06, 0.19)
 # Cells take their colour from skin well inside the hole, never from hair at its rim.
 _GRID_ERODE_PX = 9
 # Standard deviation, in cells, of the smoothing that takes the eyes and the mouth out of the grid.

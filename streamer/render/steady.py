@@ -15,11 +15,11 @@ import numpy.typing as npt
 from streamer.frame import Float32Array
 
 # How fast a small difference is taken up.
-SETTLE_SECONDS = 0.12
+SETTLE_SECONDS = 0.2
 # A picture of a track from longer ago says nothing of this one.
 FORGET_SECONDS = 0.4
 # Differences (0..1, mean of a few px) up to the first are trembling, from the second on they are motion.
-TREMBLE, MOTION = 0.03, 0.13
+TREMBLE, MOTION = 0.05, 0.16
 _NEAR_PX = 5
 # The same of the fields, whose gain is a logarithm.
 _FIELD_TREMBLE, _FIELD_MOTION = 0.05, 0.25
