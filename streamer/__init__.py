@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ __all__ = [
     "anonymize_file",
     "make_settings",
 ]
+# As in `engines`, which is imported later: who imports onnxruntime after this package must find it set.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 _MODULES = {"Cancelled": "pipeline", "JobResult": "job", "JobRunner": "job", "anonymize_file": "job"}
 
 
