@@ -23,7 +23,7 @@ from streamer.planes.formats import pixel_format
 from streamer.render.compositor import RenderedFace
 from streamer.render.finish import TrackFinish, outside_hole
 from streamer.render.light import SteadyGrid
-from streamer.render.motion import FaceMotion
+from streamer.render.motion import FaceMotion, clear_of_lashes
 from streamer.render.occlusion import SkinGrid
 from streamer.render.paint import Paintable, cover_of, patch_scale
 from streamer.render.smoothing import OneEuroFilter
@@ -94,7 +94,7 @@ def conditioned(frame: Frame, item: FaceToDraw, appearances: Appearances | None 
     real = transform_points(crop_from_display, motion.real_xyz_px)
     target = transform_points(crop_from_display, motion.destination_xyz_px)
     crop = item.region.patch(crop_from_display, CROP_SIDE_PX)
-    warp = warp_field(target, person.mesh_xyz_px)
+    warp = warp_field(target, clear_of_lashes(person.mesh_xyz_px, motion.openness))
     hole = hole_mask(real)
     turn_eyes(warp.source_xy_px, target, person.mesh_xyz_px, item.look_aside)
     skin = look.skin(look.light(cell_colours(crop, hole)))

@@ -51,6 +51,8 @@ _LIDS = (
     (np.array([246, 161, 160, 159, 158, 157, 173]), np.array([7, 163, 144, 145, 153, 154, 155])),
     (np.array([466, 388, 387, 386, 385, 384, 398]), np.array([249, 390, 373, 374, 380, 381, 382])),
 )
+# How far out, in widths of the eye; see `clear_of_lashes`.
+_UPPER_LID_OUT, _LOWER_LID_OUT = 0.13, 0.04
 _LIP_PAIRS = np.array([[82, 87], [13, 14], [312, 317]])
 _EYES = {"left": EYE_LEFT, "right": EYE_RIGHT}
 _UPPER_LIP = np.array(
@@ -66,11 +68,13 @@ class FaceMotion:
         destination_xyz_px: (468, 3) the synthetic person's mesh in display px, posed and moved.
         real_xyz_px: (468, 3) the real face's smoothed mesh in display px; for the mask alone.
         pose: pose of the real head.
+        openness: of the left and the right eye, 0 shut to 1 open.
     """
 
     destination_xyz_px: Float64Array
     real_xyz_px: Float64Array
     pose: HeadPose
+    openness: tuple[float, float] = (1.0, 1.0)
 
 
 class PersonShape:
@@ -123,7 +127,7 @@ class TrackMotion:
         moved = _with_lids(person.canonical + difference, openness)
         shown = _fitted_to_outline(moved, person.canonical, neutral)
         destination = pose.image_from_canonical.apply(shown)
-        return FaceMotion(destination, smoothed, pose)
+        return FaceMotion(destination, smoothed, pose, openness)
 
     def _smooth(self, mesh: Float64Array, time_seconds: float) -> Float64Array:
         if self._scale_px is None:
@@ -215,6 +219,25 @@ def _with_lids(shape: Float64Array, openness: tuple[float, float]) -> Float64Arr
     result = shape.copy()
     for (upper, lower), share in zip(_LIDS, openness, strict=True):
         result[upper] += (1.0 - share) * (shape[lower] - shape[upper])
+    return np.asarray(result)
+
+
+def clear_of_lashes(mesh_xyz_px: Float32Array, openness: tuple[float, float]) -> Float64Array:
+    """The synthetic person's mesh (468, 3) as the source of a warp that shuts the eyes so far.
+
+    The mesh finds the edges of lids to some px only, often inside the eye, and what of the iris lies beyond them stays
+    to be seen when they meet. So the lids' points are taken further out the more an eye shuts, up to where it is skin.
+    """
+    result = mesh_xyz_px.astype(np.float64)
+    for (upper, lower), eye, share in zip(_LIDS, (EYE_LEFT, EYE_RIGHT), openness, strict=True):
+        gaps = result[upper, :2] - result[lower, :2]
+        sizes = np.linalg.norm(gaps, axis=1, keepdims=True)
+        middle = gaps.mean(axis=0)
+        # Towards the corners, where the lids meet anyway, less and less.
+        out = middle / max(float(np.linalg.norm(middle)), 1e-6) * sizes / max(float(sizes.max()), 1e-6)
+        width = float(np.linalg.norm(result[eye[8], :2] - result[eye[0], :2]))
+        result[upper, :2] += (1.0 - share) * _UPPER_LID_OUT * width * out
+        result[lower, :2] -= (1.0 - share) * _LOWER_LID_OUT * width * out
     return np.asarray(result)
 
 

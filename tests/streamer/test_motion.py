@@ -7,7 +7,13 @@ import pytest
 
 from engines.face.pose import Similarity3D, head_pose
 from engines.face.topology import EYE_LEFT, LIPS_INNER, OVAL, POINT_COUNT, canonical_mesh
-from streamer.render.motion import PersonShape, TrackMotion, _mouth_opening_basis, _smile_basis
+from streamer.render.motion import (
+    PersonShape,
+    TrackMotion,
+    _mouth_opening_basis,
+    _smile_basis,
+    clear_of_lashes,
+)
 from streamer.render.smoothing import OneEuroFilter
 
 FPS = 25.0
@@ -138,6 +144,22 @@ def test_a_blink_closes_the_person_s_eyes() -> None:
     shown = _run([_posed(shape)] * 20 + [_posed(closed)] * 8, person)
     opening = shown[145, 1] - shown[159, 1]
     assert opening < 0.35 * person.lid_opening["left"]
+
+
+def test_lids_that_shut_are_taken_from_further_out_and_open_ones_from_where_they_are() -> None:
+    mesh = (canonical_mesh() * 80.0 + 128.0).astype(np.float32)
+    assert np.array_equal(clear_of_lashes(mesh, (1.0, 1.0)), mesh)
+    moved = clear_of_lashes(mesh, (0.0, 1.0)) - mesh
+    upper, lower, corners = 159, 145, [33, 133]
+    width = np.linalg.norm(mesh[133, :2] - mesh[33, :2])
+    assert moved[upper, 1] == pytest.approx(-0.13 * width, rel=0.1)
+    assert 0.0 < moved[lower, 1] < 0.05 * width
+    assert not moved[corners].any()
+    untouched = np.ones(len(mesh), bool)
+    untouched[EYE_LEFT] = False
+    assert not moved[untouched].any()
+    half = clear_of_lashes(mesh, (0.5, 1.0)) - mesh
+    assert half[upper] == pytest.approx(moved[upper] / 2, abs=1e-4)
 
 
 def test_jitter_of_the_landmarks_is_damped() -> None:
