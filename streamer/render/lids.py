@@ -27,6 +27,8 @@ _LID_PAIRS = ((11, 3), (12, 4), (13, 5))
 # Opening over width, relative to the open eye: measured .3 to .6 on shut eyes, .8 on half open ones, 1 on open ones.
 SHUT_RATIO, OPEN_RATIO = 0.6, 0.9
 STEPS = 8
+# So far apart are the eyes of somebody who winks.
+WINK = 0.5
 MEMORY_FRAMES = 100
 OPEN_PERCENTILE = 75.0
 # What open eyes measure before a track has shown its own, and how many frames it counts as: who comes in blinking is no
@@ -99,6 +101,7 @@ class LidState:
     def __init__(self) -> None:
         self._seen = deque([(PRIOR_OPENING, PRIOR_OPENING)] * PRIOR_FRAMES, maxlen=MEMORY_FRAMES)
         self._last: Float64Array | None = None
+        self._read: tuple[deque[float], deque[float]] = (deque(maxlen=2), deque(maxlen=2))
         self._time_seconds = -np.inf
         self._turn = 0
 
@@ -121,7 +124,7 @@ class LidState:
         """Left and right eye, 0 shut to 1 open, in steps of an eighth.
 
         Args:
-            openings: (2,) opening over width; NaN for an eye that was not read, which keeps its last value.
+            openings: (2,) opening over width; NaN for an eye that was not read, see `_together`.
             yaw_radians: positive when the face turns towards the right edge of the picture.
         """
         values = openings.copy()
@@ -134,8 +137,25 @@ class LidState:
         self._seen.append((float(values[0]), float(values[1])))
         opened = np.percentile(np.array(self._seen), OPEN_PERCENTILE, axis=0)
         relative = (values / np.maximum(opened, 1e-3) - SHUT_RATIO) / (OPEN_RATIO - SHUT_RATIO)
-        left, right = np.round(np.clip(relative, 0.0, 1.0) * STEPS) / STEPS
+        relative = np.clip(relative, 0.0, 1.0)
+        for eye in np.flatnonzero(~unread):
+            self._read[eye].append(float(relative[eye]))
+        if unread.sum() == 1:
+            relative = self._together(relative, int(np.argmin(unread)))
+        left, right = np.round(relative * STEPS) / STEPS
         return float(left), float(right)
+
+    def _together(self, relative: Float64Array, eye: int) -> Float64Array:
+        """Openness (2,) when only ``eye`` was read: eyes blink together, so the other one does the same.
+
+        It shuts with the first reading and opens half with it, half with the next. Only when either eye was read the
+        same twice, and they are far apart, is it a wink.
+        """
+        own, its = self._read[eye], self._read[1 - eye]
+        if len(own) == len(its) == 2 and max(min(own) - max(its), min(its) - max(own)) > WINK:
+            return relative
+        now, before = float(relative[eye]), float(relative[1 - eye])
+        return np.full(2, now if now < before else (now + before) / 2.0)
 
 
 def _eye_patch(eye_xy_px: Float64Array, *, mirrored: bool) -> Float64Array:

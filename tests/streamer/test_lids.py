@@ -65,15 +65,26 @@ def test_the_far_eye_of_a_turned_head_follows_the_near_one() -> None:
     assert _state().openness(np.array([0.05, 0.32]), -0.6) == (1.0, 1.0)
 
 
-def test_the_eyes_are_read_in_turn_and_the_one_not_read_keeps_its_value() -> None:
+def test_the_eyes_are_read_in_turn_and_blink_together() -> None:
     state = _state()
     assert state.wanted(0.0, 10.0) == (True, True), "nothing is known of a time long ago"
     asked = [state.wanted(0.0, 10.0 + 0.033 * step) for step in range(1, 5)]
     assert sorted(asked[:2]) == [(False, True), (True, False)]
     assert asked[:2] == asked[2:]
-    assert state.openness(np.array([0.1, np.nan]), 0.0) == (0.0, 1.0)
-    assert state.openness(np.array([np.nan, 0.1]), 0.0) == (0.0, 0.0)
-    assert state.openness(np.array([0.32, np.nan]), 0.0) == (1.0, 0.0)
+    shut, opened = 0.1, 0.32
+    assert state.openness(np.array([shut, np.nan]), 0.0) == (0.0, 0.0)
+    assert state.openness(np.array([np.nan, shut]), 0.0) == (0.0, 0.0)
+    assert state.openness(np.array([opened, np.nan]), 0.0) == (0.5, 0.5)
+    assert state.openness(np.array([np.nan, opened]), 0.0) == (1.0, 1.0)
+
+
+def test_a_wink_is_shown_once_either_eye_was_seen_twice() -> None:
+    state = _state()
+    shown = [
+        state.openness(np.array(pair), 0.0)
+        for pair in [(0.1, np.nan), (np.nan, 0.32), (0.1, np.nan), (np.nan, 0.32), (0.1, np.nan)]
+    ]
+    assert shown[2:] == [(0.0, 1.0)] * 3
 
 
 def test_of_a_turned_head_only_the_near_eye_is_read() -> None:
