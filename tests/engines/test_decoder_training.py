@@ -204,6 +204,18 @@ def test_a_few_steps_lower_the_loss(people: People) -> None:
     assert history[-1] < 0.8 * history[0]
 
 
+def test_the_mean_of_two_states_is_exported() -> None:
+    torch = pytest.importorskip("torch")
+    from engines.training.export import take_mean
+    from engines.training.network import DecoderNet
+
+    first, second = (DecoderNet(widths=(8, 12, 16, 16, 16)) for _ in range(2))
+    before = {name: value.clone() for name, value in first.state_dict().items()}
+    take_mean(first, second)
+    for name, value in first.state_dict().items():
+        assert torch.allclose(value, (before[name] + second.state_dict()[name]) / 2)
+
+
 def test_export_has_the_stated_names_a_free_batch_and_parity(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnx")
