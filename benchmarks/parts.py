@@ -21,7 +21,8 @@ from benchmarks.report import Part, Table
 from benchmarks.sheet import sheet
 from benchmarks.utility import holds, means
 from benchmarks.watch import TrackRecord, watch
-from calibration.audit.reid import AttackResult, Rate
+from calibration.audit.rates import Rate
+from calibration.audit.reid import AttackResult
 from calibration.scenes import SCENES
 from streamer.audit.coverage import Examiner, Score, scene_scores
 from streamer.audit.lfw import read_matched_pairs

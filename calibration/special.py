@@ -42,7 +42,7 @@ def normal_below(x: float) -> float:
     return 0.5 * math.erfc(-x / math.sqrt(2.0))
 
 
-def clopper_pearson_low(successes: int, trials: int, error: float) -> float:
+def clopper_pearson_low(successes: float, trials: float, error: float) -> float:
     """Exact lower confidence bound of a proportion; wrong with probability at most `error` (Clopper, Pearson
     1934).
     """
@@ -51,8 +51,8 @@ def clopper_pearson_low(successes: int, trials: int, error: float) -> float:
     return float(_scipy_special().betaincinv(successes, trials - successes + 1, error))
 
 
-def clopper_pearson_up(successes: int, trials: int, error: float) -> float:
+def clopper_pearson_up(successes: float, trials: float, error: float) -> float:
     """Exact upper confidence bound of a proportion; wrong with probability at most `error`."""
-    if successes == trials:
+    if successes >= trials:
         return 1.0
     return float(_scipy_special().betaincinv(successes + 1, trials - successes, 1.0 - error))

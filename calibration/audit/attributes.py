@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.audit.reid import Rate, area_under_curve, rank1, split_scores, tar_at_far
+from calibration.audit.rates import Rate, area_under_curve, effective_trials, rank1, split_scores, tar_at_far
 from calibration.audit.vectors import Float64Array, FloatArray, IntArray, LinearMap, cosines
 
 LINKED_AT_FAR = 1e-2
@@ -100,22 +100,26 @@ def link_tracks(attributes: FloatArray, people: IntArray, *, metric: str = "lear
     compare = _fisher_scores if metric == "learned" else _cosine_scores
     values, who = np.asarray(attributes, dtype=np.float64), np.asarray(people)
     half = np.searchsorted(np.unique(who), who) % 2
-    genuine, impostor, hits, chances = [], [], 0, []
+    genuine, impostor, hits, chances = [], [], [], []
+    linked, asked = [], []
     for tried in (half == 0, half == 1):
         scores = compare(values[~tried], who[~tried], values[tried])
         same = who[tried][:, None] == who[tried][None, :]
         above = np.triu(np.ones(same.shape, dtype=bool), k=1)
         genuine.append(scores[above & same])
         impostor.append(scores[above & ~same])
+        linked.append(who[tried][np.nonzero(above & same)[0]])
         np.fill_diagonal(scores, -np.inf)
-        hits += int(same[np.arange(len(same)), scores.argmax(axis=1)].sum())
+        hits.append(same[np.arange(len(same)), scores.argmax(axis=1)])
+        asked.append(who[tried])
         chances.append((same.sum(axis=1) - 1) / (len(same) - 1))
     genuine_scores, impostor_scores = np.concatenate(genuine), np.concatenate(impostor)
+    nearest = np.concatenate(hits)
     return LinkResult(
         metric=metric,
         people=len(np.unique(who)),
-        tar=tar_at_far(genuine_scores, impostor_scores, LINKED_AT_FAR).tar,
-        rank1=Rate(hits, len(who)),
+        tar=tar_at_far(genuine_scores, impostor_scores, LINKED_AT_FAR, np.concatenate(linked)).tar,
+        rank1=Rate(int(nearest.sum()), len(who), effective_trials(nearest, np.concatenate(asked))),
         chance=float(np.concatenate(chances).mean()),
         area=area_under_curve(genuine_scores, impostor_scores),
     )

@@ -15,17 +15,24 @@ The attacks differ in what the attacker has:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from calibration.audit.heads import Enrolment, FineTunedHead
+from calibration.audit.rates import (
+    Rate,
+    Verification,
+    area_under_curve,
+    rank1,
+    same_person,
+    split_scores,
+    tar_at_far,
+    trials_needed,
+)
 from calibration.audit.vectors import Float64Array, FloatArray, IntArray, LinearMap, cosines, unit_rows
-from calibration.special import clopper_pearson_low, clopper_pearson_up
 
-CONFIDENCE_ERROR = 0.05
 MAX_NAIVE_TAR = 0.005
 MAX_PARROT_TAR = 0.02
 MAX_COSINE_SHIFT = 0.05
@@ -40,54 +47,13 @@ REQUIRED_ROWS = ("original", "epsilon 0", "blur", "solid")
 
 
 @dataclass(frozen=True)
-class Rate:
-    """A proportion with its exact 95 % interval."""
-
-    successes: int
-    trials: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.successes <= self.trials or self.trials == 0:
-            raise ValueError(f"a rate needs trials: {self.successes} of {self.trials}")
-
-    @property
-    def value(self) -> float:
-        return self.successes / self.trials
-
-    @property
-    def low(self) -> float:
-        return clopper_pearson_low(self.successes, self.trials, CONFIDENCE_ERROR / 2)
-
-    @property
-    def high(self) -> float:
-        return clopper_pearson_up(self.successes, self.trials, CONFIDENCE_ERROR / 2)
-
-
-@dataclass(frozen=True)
-class Verification:
-    """True acceptances at a threshold that accepts at most `far` of the impostors.
-
-    Attributes:
-        far: what was asked.
-        resolved: False when there are fewer than 1/far impostors, so that the threshold is above them all and
-        the rate
-            is a lower one than asked for.
-    """
-
-    far: float
-    threshold: float
-    tar: Rate
-    resolved: bool
-
-
-@dataclass(frozen=True)
 class CosineShift:
     """Mean cosine of an original to its own anonymization, less that to anonymizations of others.
 
     Attributes:
         own, strangers: the two means.
         shift: their difference; the aim is 0, from both sides.
-        standard_error: of the shift, over the probes.
+        standard_error: of the shift, over the people.
     """
 
     own: float
@@ -101,64 +67,36 @@ class CosineShift:
         return 1.96 * self.standard_error
 
 
-def split_scores(
-    scores: Float64Array, probe_people: IntArray, gallery_people: IntArray
-) -> tuple[Float64Array, Float64Array]:
-    """(genuine, impostor) scores of a (p, g) table, by whether both pictures show the same person."""
-    same = np.asarray(probe_people)[:, None] == np.asarray(gallery_people)[None, :]
-    return scores[same], scores[~same]
-
-
-def tar_at_far(genuine: Float64Array, impostor: Float64Array, far: float) -> Verification:
-    """Share of genuine scores above the threshold that at most `far` of the impostor scores exceed."""
-    if genuine.size == 0 or impostor.size == 0:
-        raise ValueError(f"verification needs scores of both kinds, got {genuine.size} and {impostor.size}")
-    allowed = int(far * impostor.size)
-    threshold = float(np.sort(impostor)[::-1][min(allowed, impostor.size - 1)])
-    tar = Rate(int(np.count_nonzero(genuine > threshold)), int(genuine.size))
-    return Verification(far=far, threshold=threshold, tar=tar, resolved=allowed >= 1)
-
-
-def area_under_curve(genuine: Float64Array, impostor: Float64Array) -> float:
-    """Probability that a genuine score is above an impostor's, ties by half; 0.5 is chance."""
-    ordered = np.sort(impostor)
-    below, not_above = np.searchsorted(ordered, genuine, "left"), np.searchsorted(ordered, genuine, "right")
-    return float((below + not_above).mean() / (2.0 * impostor.size))
-
-
-def rank1(scores: Float64Array, probe_people: IntArray, gallery_people: IntArray) -> Rate:
-    """How often the best of the gallery is the probe's person. Probes whose person is not in it are left
-    out.
-    """
-    gallery = np.asarray(gallery_people)
-    known = np.isin(probe_people, gallery)
-    best = gallery[np.argmax(scores[known], axis=1)]
-    return Rate(int(np.count_nonzero(best == np.asarray(probe_people)[known])), int(known.sum()))
-
-
 def cosine_shift(originals: FloatArray, anonymized: FloatArray, people: IntArray) -> CosineShift:
     """Row i of `anonymized` (n, d) is the anonymization of row i of `originals` (n, d), who is
     `people[i]`.
     """
-    table = cosines(originals, anonymized)
-    others = np.asarray(people)[:, None] != np.asarray(people)[None, :]
-    if np.any(others.sum(axis=1) == 0):
+    before, after = unit_rows(originals), unit_rows(anonymized)
+    _, whose = np.unique(people, return_inverse=True)
+    counts = np.bincount(whose)
+    if len(counts) < 2:
         raise ValueError("a cosine shift needs at least two people")
-    own = np.diag(table)
-    strangers = (table * others).sum(axis=1) / others.sum(axis=1)
+    sums = np.zeros((len(counts), after.shape[1]))
+    np.add.at(sums, whose, after)
+    # The mean over all anonymizations of others, without a table of all cosines.
+    others = (sums.sum(axis=0) - sums)[whose] / (len(after) - counts[whose])[:, None]
+    own, strangers = np.sum(before * after, axis=1), np.sum(before * others, axis=1)
     shifts = own - strangers
+    # Pictures of one person go together (and draws of one picture): the spread of the people's sums.
+    beyond = np.bincount(whose, weights=shifts - shifts.mean())
+    spread = float(np.sum(beyond**2)) * len(counts) / (len(counts) - 1)
     return CosineShift(
         own=float(own.mean()),
         strangers=float(strangers.mean()),
         shift=float(shifts.mean()),
-        standard_error=float(shifts.std(ddof=1) / np.sqrt(len(shifts))),
+        standard_error=float(np.sqrt(spread)) / len(shifts),
     )
 
 
 def linkage_scores(
     anonymized: FloatArray, people: IntArray, draws: IntArray
-) -> tuple[Float64Array, Float64Array]:
-    """(genuine, impostor) cosines of pairs of anonymized pictures of different draws.
+) -> tuple[Float64Array, Float64Array, IntArray]:
+    """(genuine, impostor) cosines of pairs of anonymized pictures of different draws, and whose each genuine one is.
 
     `draws` names the draw (the track) a picture belongs to: frames of one track wear one identity and are no
     pair.
@@ -166,8 +104,9 @@ def linkage_scores(
     table = cosines(anonymized, anonymized)
     above = np.triu(np.ones(table.shape, dtype=bool), k=1)
     other_draw = np.asarray(draws)[:, None] != np.asarray(draws)[None, :]
-    same = np.asarray(people)[:, None] == np.asarray(people)[None, :]
-    return table[above & other_draw & same], table[above & other_draw & ~same]
+    pairs, same = above & other_draw, same_person(people, people)
+    first, _ = np.nonzero(pairs & same)
+    return table[pairs & same], table[pairs & ~same], np.asarray(people)[first]
 
 
 @dataclass(frozen=True)
@@ -275,14 +214,14 @@ def linkage_attack(
     row: str, recogniser: str, anonymized: FloatArray, people: IntArray, draws: IntArray
 ) -> AttackResult:
     """Do two anonymizations of one person look more alike than those of two people?"""
-    genuine, impostor = linkage_scores(anonymized, people, draws)
+    genuine, impostor, whose = linkage_scores(anonymized, people, draws)
     return AttackResult(
         row=row,
         recogniser=recogniser,
         attack="linkage",
         people=len(np.unique(people)),
-        tar_far_1e3=tar_at_far(genuine, impostor, 1e-3),
-        tar_far_1e2=tar_at_far(genuine, impostor, 1e-2),
+        tar_far_1e3=tar_at_far(genuine, impostor, 1e-3, whose),
+        tar_far_1e2=tar_at_far(genuine, impostor, 1e-2, whose),
         area=area_under_curve(genuine, impostor),
     )
 
@@ -297,13 +236,14 @@ def _result(
     shift: CosineShift | None,
 ) -> AttackResult:
     genuine, impostor = split_scores(table, probe_people, gallery_people)
+    whose = np.asarray(probe_people)[np.nonzero(same_person(probe_people, gallery_people))[0]]
     return AttackResult(
         row=row,
         recogniser=recogniser,
         attack=attack,
         people=len(np.unique(gallery_people)),
-        tar_far_1e3=tar_at_far(genuine, impostor, 1e-3),
-        tar_far_1e2=tar_at_far(genuine, impostor, 1e-2),
+        tar_far_1e3=tar_at_far(genuine, impostor, 1e-3, whose),
+        tar_far_1e2=tar_at_far(genuine, impostor, 1e-2, whose),
         area=area_under_curve(genuine, impostor),
         rank1=rank1(table, probe_people, gallery_people),
         shift=shift,
@@ -314,14 +254,6 @@ def missing_rows(results: Sequence[AttackResult]) -> list[str]:
     """Rows that a table of re-identification must show and `results` lack."""
     shown = {result.row for result in results}
     return [row for row in REQUIRED_ROWS if row not in shown]
-
-
-def trials_needed(limit: float) -> int:
-    """Trials of which none may succeed for a rate above `limit` to be ruled out at 95 %, one-sided.
-
-    598 at 0.5 % and 149 at 2 %: (1 - limit)^n <= 0.05.
-    """
-    return math.ceil(math.log(CONFIDENCE_ERROR) / math.log1p(-limit))
 
 
 def broken_bars(results: Sequence[AttackResult], judged_rows: Sequence[str]) -> list[str]:
@@ -340,7 +272,7 @@ def broken_bars(results: Sequence[AttackResult], judged_rows: Sequence[str]) -> 
         limit = TAR_LIMITS.get(result.attack)
         if limit is not None:
             found, tar = result.tar_far_1e3, result.tar_far_1e3.tar
-            resolved = found.resolved and tar.trials >= trials_needed(limit)
+            resolved = found.resolved and tar.worth >= trials_needed(limit)
             if (tar.value if resolved else tar.low) > limit:
                 missed.append(
                     f"{where}: TAR at FAR 0.1 % is {100 * tar.value:.2f} %, more than {100 * limit:g} %"
@@ -356,8 +288,8 @@ def broken_bars(results: Sequence[AttackResult], judged_rows: Sequence[str]) -> 
 def unresolved_bars(results: Sequence[AttackResult], judged_rows: Sequence[str]) -> list[str]:
     """One line for each bar that these results cannot tell to hold, with what it takes; empty when they can.
 
-    A rate needs as many pairs of one person as rule the limit out when none is accepted, and a threshold that is
-    resolved; a shift, a 95 % interval no wider than its bar.
+    A rate needs as many independent pairs of one person as rule the limit out when none is accepted, and a threshold
+    that is resolved; a shift, a 95 % interval no wider than its bar.
     """
     judged = [result for result in results if result.row in judged_rows]
     lines = []
@@ -366,10 +298,11 @@ def unresolved_bars(results: Sequence[AttackResult], judged_rows: Sequence[str])
         if not found:
             lines.append(f"{attack}: was not tried on any picture that is judged")
             continue
-        fewest, needed = min(one.tar.trials for one in found), trials_needed(limit)
+        fewest, needed = min(int(one.tar.worth) for one in found), trials_needed(limit)
         if fewest < needed:
             lines.append(
-                f"{attack}: TAR <= {100 * limit:g} % takes {needed} pairs of one person, {fewest} are here"
+                f"{attack}: TAR <= {100 * limit:g} % takes {needed} independent pairs of one person, those here are"
+                f" worth {fewest}"
             )
         if not all(one.resolved for one in found):
             lines.append(f"{attack}: FAR 0.1 % takes 1,000 pairs of strangers, fewer are here")

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from calibration.audit.epsilon import EpsilonFinding
-from calibration.audit.reid import AttackResult, Rate
+from calibration.audit.rates import Rate
+from calibration.audit.reid import AttackResult
 from calibration.audit.svg import Series, line_chart
 
 

@@ -22,10 +22,8 @@ from calibration.audit.attributes import (
     link_tracks,
     probe_identity,
 )
-from calibration.audit.reid import CONFIDENCE_ERROR
 from calibration.audit.vectors import FloatArray, IntArray
 from calibration.codebook import SyntheticPerson
-from calibration.special import clopper_pearson_up
 from engines.decoder import DecoderOutput, FaceDecoder
 from streamer.audit.lfw import ProbesAndGallery
 from streamer.audit.pictures import CentralFace, FoundFace, cover
@@ -128,7 +126,7 @@ def judge(findings: Sequence[AttributeFinding], limit_percent: float | None = No
             rates["named"] = max((probe.rank1 for probe in finding.probes), key=lambda rate: rate.value)
         for verb, rate in rates.items():
             where = f"{finding.part}: {rate.successes} of {rate.trials} {verb}, {100 * rate.value:.1f} %"
-            at_most = 100 * clopper_pearson_up(rate.successes, rate.trials, CONFIDENCE_ERROR)
+            at_most = 100 * rate.at_most
             if 100 * (rate.value if enough else rate.low) > limit:
                 broken.append(f"{where}, more than {limit:g} %")
             elif at_most > limit:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from calibration.audit.reid import CONFIDENCE_ERROR, trials_needed
+from calibration.audit.rates import CONFIDENCE_ERROR, trials_needed
 from calibration.codebook import Codebook
 from calibration.scenes import Cutout, make_scene
 from calibration.special import clopper_pearson_up

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.audit.reid import MAX_NAIVE_TAR, AttackResult, compared, trials_needed
+from calibration.audit.rates import trials_needed
+from calibration.audit.reid import MAX_NAIVE_TAR, AttackResult, compared
 from calibration.audit.vectors import Float64Array, IntArray
 from calibration.hide import KeyedRotation
 from calibration.identity_space import IdentitySpace
@@ -130,10 +131,11 @@ def no_evidence(results: Sequence[AttackResult], outputs: int, synthetic: int) -
     if not any(tar.value >= LEAST_TAR_ON_ORIGINALS for tar in originals):
         lines.append("the recogniser does not know the originals")
     found = [result.tar_far_1e3 for result in results if result.row in NOTHING_WITHOUT]
-    fewest, needed = min(one.tar.trials for one in found), trials_needed(MAX_NAIVE_TAR)
+    fewest, needed = min(int(one.tar.worth) for one in found), trials_needed(MAX_NAIVE_TAR)
     if fewest < needed:
         lines.append(
-            f"TAR <= {100 * MAX_NAIVE_TAR:g} % takes {needed} pairs of one person, {fewest} are here: more --pairs"
+            f"TAR <= {100 * MAX_NAIVE_TAR:g} % takes {needed} independent pairs of one person, those here are worth"
+            f" {fewest}: more --pairs"
         )
     if not all(one.resolved for one in found):
         lines.append("FAR 0.1 % takes 1,000 pairs of strangers, fewer are here: more --pairs")

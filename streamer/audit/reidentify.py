@@ -2,7 +2,8 @@
 
 Every picture is read and its face found once; then each row covers it, each recogniser looks, and only codes are kept,
 in memory. The attacks of `calibration.audit.reid` follow: naive, the parrots, after learned reversal, and linkage. The
-parrots have several coverings of each gallery picture, as whoever has the product can make as many as he likes.
+parrots have several coverings of each gallery picture, as whoever has the product can make as many as he likes; and
+each probe may be covered several times, since rates as small as these differ much from draw to draw.
 
 Pictures come in the order of the pairs, so that a run that is stopped still has a table of what it has seen.
 """
@@ -232,7 +233,7 @@ class _Seen:
         for row in self._rows:
             count = self.counts[row.name]
             copies: dict[str, list[npt.NDArray[np.float32]]] = {item.name: [] for item in self._recognisers}
-            for _ in range(1 if is_probe else row.copies):
+            for _ in range(row.draws if is_probe else row.copies):
                 covered = row.make(picture, face)
                 # Where the attacker's detector sees no face he still knows the place: it is the one that was covered.
                 again = self._central.find_again(covered.picture_rgb_u8, face)
@@ -298,17 +299,17 @@ def _attacks(row: Row, recogniser: Recogniser, seen: _Seen, names: dict[str, int
         seen.probes.stacked(row.name, name) - common,
         seen.gallery.stacked(row.name, name) - common,
     )
-    copies = len(gallery) // len(gallery_people)
-    originals = None if row.name == ORIGINAL else clean_probes
-    known = np.tile(gallery_people, copies)
+    draws, copies = len(probes) // len(people), len(gallery) // len(gallery_people)
+    originals = None if row.name == ORIGINAL else np.tile(clean_probes, (draws, 1))
+    known, asked = np.tile(gallery_people, copies), np.tile(people, draws)
     # One covering of each picture: two of the same picture would be linked by all that is not covered.
-    pool = np.concatenate([probes, gallery[: len(gallery_people)]])
+    pool = np.concatenate([probes[: len(people)], gallery[: len(gallery_people)]])
     pool_people = np.concatenate([people, gallery_people])
     results = [
-        naive_attack(row.name, name, probes, people, clean_gallery, gallery_people, originals),
-        *parrot_attacks(row.name, name, gallery, known, probes, people),
+        naive_attack(row.name, name, probes, asked, clean_gallery, gallery_people, originals),
+        *parrot_attacks(row.name, name, gallery, known, probes, asked),
     ]
     if row.name != ORIGINAL:
         pairs = (gallery, np.tile(clean_gallery, (copies, 1)), known)
-        results.append(reversal_attack(row.name, name, pairs, probes, people, clean_gallery, gallery_people))
+        results.append(reversal_attack(row.name, name, pairs, probes, asked, clean_gallery, gallery_people))
     return [*results, linkage_attack(row.name, name, pool, pool_people, np.arange(len(pool)))]

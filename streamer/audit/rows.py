@@ -33,23 +33,25 @@ class Row:
         make: covers the face of a picture.
         copies: coverings of each gallery picture; 1 where each would be the same.
         epsilon: None for rows that are not ours.
+        draws: coverings of each probe; as `copies`.
     """
 
     name: str
     make: Maker
     copies: int
     epsilon: float | None = None
+    draws: int = 1
 
 
-def synthetic_row(tools: SyntheticTools, epsilon: float, copies: int) -> Row:
+def synthetic_row(tools: SyntheticTools, epsilon: float, copies: int, draws: int = 1) -> Row:
     """Ours at an epsilon: 0 draws without looking at the face, infinity takes the nearest person."""
     # At the largest epsilon there is, anybody but the nearest person is drawn less than once in 10^24 draws.
     value = str(min(epsilon, MAX_EPSILON))
     mechanism = UniformMechanism() if epsilon == 0 else CodebookMechanism(value)
     # The nearest person is the same each time.
-    return mechanism_row(
-        f"epsilon {epsilon:g}", tools, mechanism, 1 if math.isinf(epsilon) else copies, epsilon
-    )
+    if math.isinf(epsilon):
+        copies = draws = 1
+    return mechanism_row(f"epsilon {epsilon:g}", tools, mechanism, copies, epsilon, draws)
 
 
 def mechanism_row(
@@ -58,6 +60,7 @@ def mechanism_row(
     mechanism: Mechanism | KeyedRotation,
     copies: int = 1,
     epsilon: float | None = None,
+    draws: int = 1,
 ) -> Row:
     """Ours with a mechanism, each picture a track of its own."""
     assigner = IdentityAssigner(mechanism, tools.codebook, session="audit")
@@ -73,7 +76,7 @@ def mechanism_row(
         renderer.release(track_id)
         return covered
 
-    return Row(name, make, copies, epsilon)
+    return Row(name, make, copies, epsilon, draws)
 
 
 def plain_row(replace_with: ReplaceWith) -> Row:
@@ -87,10 +90,10 @@ def original_row() -> Row:
     return Row(ORIGINAL, lambda picture, _face: Covered(picture, synthetic=False), 1)
 
 
-def rows_for(toolkit: Toolkit, epsilons: Sequence[float], copies: int) -> list[Row]:
+def rows_for(toolkit: Toolkit, epsilons: Sequence[float], copies: int, draws: int = 1) -> list[Row]:
     """Every row that must be shown, and one for each epsilon; 0 is always among them."""
     tools = toolkit.synthetic
     if tools is None:
         raise VeilstreamError("re-identification is measured on synthetic replacement")
-    ours = [synthetic_row(tools, value, copies) for value in sorted({0.0, *epsilons})]
+    ours = [synthetic_row(tools, value, copies, draws) for value in sorted({0.0, *epsilons})]
     return [original_row(), *ours, *(plain_row(kind) for kind in PLAIN_COVERINGS)]

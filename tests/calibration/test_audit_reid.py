@@ -12,21 +12,24 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from calibration.audit.heads import Enrolment, FineTunedHead
-from calibration.audit.reid import (
-    AttackResult,
+from calibration.audit.rates import (
     Rate,
     Verification,
     area_under_curve,
+    effective_trials,
+    rank1,
+    tar_at_far,
+    trials_needed,
+)
+from calibration.audit.reid import (
+    AttackResult,
     broken_bars,
     cosine_shift,
     linkage_attack,
     missing_rows,
     naive_attack,
     parrot_attacks,
-    rank1,
     reversal_attack,
-    tar_at_far,
-    trials_needed,
     unresolved_bars,
 )
 from calibration.audit.report import print_table, reid_table, write_json
@@ -91,8 +94,10 @@ def test_bars_are_resolved_by_many_people_and_not_by_few(generator: np.random.Ge
     assert broken_bars(many, ["epsilon 0"]) == unresolved_bars(many, ["epsilon 0"]) == []
     few = _strangers(20, generator)
     lines = "\n".join(unresolved_bars(few, ["epsilon 0"]))
-    assert "naive: TAR <= 0.5 % takes 598 pairs of one person, 20 are here" in lines
-    assert "parrot, head: TAR <= 2 % takes 149 pairs of one person, 20 are here" in lines
+    assert "naive: TAR <= 0.5 % takes 598 independent pairs of one person, those here are worth 20" in lines
+    assert (
+        "parrot, head: TAR <= 2 % takes 149 independent pairs of one person, those here are worth 20" in lines
+    )
     assert "naive: FAR 0.1 % takes 1,000 pairs of strangers, fewer are here" in lines
     # One of 20 by chance is 5 %, and says nothing of a bar of .5 %.
     assert broken_bars([replace(few[0], tar_far_1e3=_accepted(1, 20), shift=None)], ["epsilon 0"]) == []
@@ -251,6 +256,45 @@ def test_rates_are_exact() -> None:
     assert Rate(0, 100).low == 0.0
     with pytest.raises(ValueError, match="trials"):
         Rate(0, 0)
+
+
+def test_trials_that_go_together_are_worth_less() -> None:
+    generator = np.random.default_rng(5)
+    people = np.repeat(np.arange(400), 5)
+    alone = generator.random(2000) < 0.1
+    together = np.repeat(generator.random(400) < 0.1, 5)
+    assert effective_trials(alone, people) > 1500
+    assert effective_trials(together, people) == pytest.approx(400)
+    assert effective_trials(alone, np.arange(2000)) == pytest.approx(2000)
+    # Without any success nothing tells how they go together.
+    assert effective_trials(np.zeros(2000, bool), people) == 400
+    clustered, exact = Rate(200, 2000, 400.0), Rate(200, 2000)
+    assert clustered.low < exact.low < exact.high < clustered.high
+
+
+def test_the_interval_of_clustered_trials_holds_the_truth() -> None:
+    generator = np.random.default_rng(8)
+    people = np.repeat(np.arange(300), 6)
+    covered = []
+    for _ in range(300):
+        own = np.repeat(generator.beta(0.5, 4.5, 300), 6)
+        hits = generator.random(1800) < own
+        rate = Rate(int(hits.sum()), 1800, effective_trials(hits, people))
+        covered.append(rate.low <= 0.1 <= rate.high)
+    assert np.mean(covered) > 0.92
+
+
+def test_a_shift_of_many_draws_of_few_people_is_no_surer_than_the_people(
+    generator: np.random.Generator,
+) -> None:
+    faces = unit_rows(generator.normal(size=(60, DIMENSION)))
+    own = unit_rows(faces * generator.uniform(0, 1, (60, 1)) + 0.3 * generator.normal(size=faces.shape))
+    once = cosine_shift(faces, own, np.arange(60))
+    many = cosine_shift(np.tile(faces, (9, 1)), np.tile(own, (9, 1)), np.tile(np.arange(60), 9))
+    assert many.shift == pytest.approx(once.shift)
+    assert many.standard_error == pytest.approx(once.standard_error)
+    with pytest.raises(ValueError, match="two people"):
+        cosine_shift(faces, own, np.zeros(60, int))
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 3)), np.full((2, 3), np.nan), np.ones(3)])

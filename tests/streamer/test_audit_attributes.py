@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from calibration.audit.attributes import LinkResult, ProbeResult
-from calibration.audit.reid import Rate
+from calibration.audit.rates import Rate
 from streamer.audit.attributes import (
     EVERYTHING,
     FACE_CODE,

@@ -55,7 +55,7 @@ def test_few_people_plain_coverings_or_a_blind_recogniser_are_no_evidence() -> N
     assert no_evidence(run(600), 2400, 2390) == []
     few = no_evidence(run(20), 80, 80)
     assert len(few) == 2
-    assert "598 pairs of one person, 20 are here" in few[0]
+    assert "598 independent pairs of one person, those here are worth 20" in few[0]
     assert "of strangers" in few[1]
     (line,) = no_evidence(run(600), 2400, 100)
     assert line.startswith("a synthetic person stands in 100 of 2400")

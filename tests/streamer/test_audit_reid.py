@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from calibration.audit.rates import Rate, Verification
 from calibration.audit.reid import (
     ENROLLED,
     FINE_TUNED,
     NAIVE,
     AttackResult,
     CosineShift,
-    Rate,
-    Verification,
 )
 from calibration.scenes import drawn_cutout
 from engines.detectors import Detection
@@ -115,11 +115,25 @@ def test_rows_above_the_judged_epsilon_are_shown_but_not_judged(lfw: Path) -> No
     assert outcome.judged.startswith("epsilon 0, by colour 0, colour 1: ")
 
 
+def test_each_probe_is_drawn_several_times_and_is_no_more_people_for_it(lfw: Path) -> None:
+    pictures = read_matched_pairs(lfw, 100)
+    outcome = _outcome(pictures, [replace(_noise("epsilon 0", 0.0), draws=4)])
+    assert {count.row: count.pictures for count in outcome.counts}["epsilon 0"] == (4 + 2) * PEOPLE
+    found = {one.attack: one for one in outcome.results if one.row == "epsilon 0"}
+    for attack in (NAIVE, ENROLLED, FINE_TUNED, "reversal"):
+        assert found[attack].tar_far_1e3.tar.trials == 4 * PEOPLE
+        assert found[attack].tar_far_1e3.tar.worth < 4 * PEOPLE
+    assert found["linkage"].tar_far_1e3.tar.trials == PEOPLE
+
+
 def test_a_few_people_are_no_evidence(lfw: Path) -> None:
     outcome = _outcome(read_matched_pairs(lfw, 100), [_noise("epsilon 0", 0.0)])
     assert not outcome.holds
     assert any("naive: FAR 0.1 %" in line for line in outcome.unresolved)
-    assert any(f"598 pairs of one person, {PEOPLE} are here" in line for line in outcome.unresolved)
+    assert any(
+        f"598 independent pairs of one person, those here are worth {PEOPLE}" in line
+        for line in outcome.unresolved
+    )
 
 
 def test_a_table_without_its_rows_or_two_held_out_recognisers_is_no_evidence(lfw: Path) -> None:

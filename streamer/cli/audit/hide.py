@@ -35,7 +35,7 @@ def hide(
     key_file: Annotated[
         Path | None, typer.Option(help="Key to hide under; default: one made for this audit.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=2, help="At most so many matched pairs.")] = 600,
+    pairs: Annotated[int, typer.Option(min=2, help="At most so many matched pairs.")] = 1500,
     codebook: CodebookPath = None,
     decoder: DecoderPath = None,
     threads: Threads = 1,

@@ -34,6 +34,9 @@ def reid(
     copies: Annotated[
         int, typer.Option(min=1, help="Anonymizations of each known picture that a parrot is trained on.")
     ] = 3,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Anonymizations of each picture that is to be recognised.")
+    ] = 3,
     codebook: CodebookPath = None,
     decoder: DecoderPath = None,
     threads: Threads = 1,
@@ -42,7 +45,8 @@ def reid(
     """Attack anonymized portraits with face recognisers: naive, parrots, learned reversal, linkage.
 
     Judged are epsilons up to 1 with recognisers that took no part in training, of which it takes two, and 598 pairs
-    of one person. A run that misses a bar ends with status 1, one that cannot tell with 4. With --out, the table so far
+    of one person. Each picture is drawn several times, since rates as small as these differ much from draw to draw. A
+    run that misses a bar ends with status 1, one that cannot tell with 4. With --out, the table so far
     is written from time to time: a run that is stopped leaves what it has seen.
     """
     values = _numbers(epsilons)
@@ -59,8 +63,8 @@ def reid(
         write_results(out, "reid", charts, **vars(outcome), left_out=recognisers.missing)
 
     try:
-        rows = rows_for(toolkit, values, copies)
-        total = sum(len(pictures.probes) + row.copies * len(pictures.gallery) for row in rows)
+        rows = rows_for(toolkit, values, copies, draws)
+        total = sum(row.draws * len(pictures.probes) + row.copies * len(pictures.gallery) for row in rows)
         with Progress(console=errors, transient=True) as progress:
             task = progress.add_task("attacking", total=total)
             outcome = run_reid(
