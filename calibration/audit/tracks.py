@@ -19,10 +19,12 @@ from calibration.audit.lower_bound import (
     refutes,
     trials_needed,
 )
-from calibration.mechanisms import CodebookMechanism
+from calibration.mechanisms import CodebookMechanism, Mechanism
 from calibration.randomness import Float64Array
 
 LOOKS = 3
+HELD_TRACKS = 500
+"""Tracks under each code of mechanisms whose epsilon no event of people can show: whether they hold their person."""
 MIN_RECOVERY = 0.9
 _EXPECTED_RECOVERY = 0.99
 
@@ -58,7 +60,7 @@ def tracks_needed(
 
 def audit_tracks(
     label: str,
-    mechanism: CodebookMechanism,
+    mechanism: Mechanism,
     book: IdentityBook,
     near: Sequence[TrackReading],
     far: Sequence[TrackReading],
@@ -83,17 +85,19 @@ def audit_tracks(
     recovery = sum(worn == seen for worn, seen in pairs) / len(pairs)
     event = _event(mechanism, book)
     near_hits, far_hits = (sum(track.seen[0] in event for track in side) for side in (near, far))
-    # Below the least recovery the audit fails; how many tracks would then be enough is no question.
-    needed = tracks_needed(mechanism, book.size, recovery=max(recovery, MIN_RECOVERY), alpha=alpha)
+    needed = 0
+    if isinstance(mechanism, CodebookMechanism):
+        # Below the least recovery the audit fails; how many tracks would then be enough is no question.
+        needed = tracks_needed(mechanism, book.size, recovery=max(recovery, MIN_RECOVERY), alpha=alpha)
     return EpsilonFinding(
         label=label,
         epsilon=float(mechanism.epsilon),
-        delta=0.0,
+        delta=mechanism.delta,
         trials=trials,
         alpha=alpha,
         near_hits=near_hits,
         far_hits=far_hits,
-        lower_bound=epsilon_lower_bound(near_hits, far_hits, trials, alpha),
+        lower_bound=epsilon_lower_bound(near_hits, far_hits, trials, alpha, mechanism.delta),
         required=0.0,
         strict=False,
         needed_trials=needed,
@@ -104,13 +108,17 @@ def audit_tracks(
 
 
 def audit_assigner(
-    mechanism: CodebookMechanism, book: IdentityBook, *, most_trials: int, alpha: float = DEFAULT_ALPHA
+    mechanism: Mechanism, book: IdentityBook, *, most_trials: int, alpha: float = DEFAULT_ALPHA
 ) -> EpsilonFinding:
     """The draws as the product makes them: asked for `LOOKS` times per track, of the assigner, with the ledger.
 
-    As many tracks as are needed, up to `most_trials` under each code.
+    As many tracks as are needed, up to `most_trials` under each code. Who is worn shows all of epsilon with `codebook`
+    alone; with the others it is held to epsilon, and to one person per track.
     """
-    trials = min(most_trials, tracks_needed(mechanism, book.size, recovery=1.0, alpha=alpha))
+    trials = HELD_TRACKS
+    if isinstance(mechanism, CodebookMechanism):
+        trials = tracks_needed(mechanism, book.size, recovery=1.0, alpha=alpha)
+    trials = min(most_trials, trials)
     direction = book.space.directions[0]
     near, far = (
         _assigned(IdentityAssigner(mechanism, book, session="audit"), book.space.code(towards), trials)
@@ -128,8 +136,10 @@ def _assigned(assigner: IdentityAssigner, code_unit: Float64Array, trials: int) 
     return readings
 
 
-def _event(mechanism: CodebookMechanism, book: IdentityBook) -> frozenset[int]:
-    """S(z) of the mechanism as it should be."""
-    nearest = CodebookMechanism(mechanism.epsilon).parameters(book.size).nearest
+def _event(mechanism: Mechanism, book: IdentityBook) -> frozenset[int]:
+    """S(z) of `codebook` as it should be; for others the nearer half of the people."""
+    nearest = book.size // 2
+    if isinstance(mechanism, CodebookMechanism):
+        nearest = CodebookMechanism(mechanism.epsilon).parameters(book.size).nearest
     ranked = book.space.rank(book.space.directions[0], np.arange(book.size))
     return frozenset(ranked[:nearest].tolist())

@@ -11,7 +11,7 @@ from calibration.assign import Assignment, IdentityAssigner
 from calibration.audit.broken import WrongP
 from calibration.audit.epsilon import EpsilonFinding, reference_space
 from calibration.audit.tracks import TrackReading, audit_assigner, audit_tracks, tracks_needed
-from calibration.mechanisms import CodebookMechanism
+from calibration.mechanisms import MECHANISM_NAMES, CodebookMechanism, create_mechanism
 
 
 class Book:
@@ -111,7 +111,17 @@ def test_the_assigner_holds_what_it_drew() -> None:
     assert not audit_assigner(CodebookMechanism("2.3"), Book(), most_trials=20).conclusive
 
 
-def test_an_assigner_that_draws_for_every_frame_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", MECHANISM_NAMES)
+def test_every_mechanism_is_held_for_the_track(name: str) -> None:
+    mechanism = create_mechanism(name, "1", dimension=16)
+    finding = audit_assigner(mechanism, Book(), most_trials=60)
+    assert not finding.failed, finding
+    assert (finding.trials, finding.changed_tracks) == (60, 0)
+    assert finding.delta == mechanism.delta
+
+
+@pytest.mark.parametrize("name", MECHANISM_NAMES)
+def test_an_assigner_that_draws_for_every_frame_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     held = IdentityAssigner.assign
 
     def redraw(self, stream, track_id, code_unit) -> Assignment:  # type: ignore[no-untyped-def]
@@ -119,7 +129,7 @@ def test_an_assigner_that_draws_for_every_frame_is_caught(monkeypatch: pytest.Mo
         return held(self, stream, track_id, code_unit)
 
     monkeypatch.setattr(IdentityAssigner, "assign", redraw)
-    finding = audit_assigner(CodebookMechanism("1"), Book(), most_trials=50)
+    finding = audit_assigner(create_mechanism(name, "1", dimension=16), Book(), most_trials=50)
     assert finding.failed
     assert finding.changed_tracks > 80
 

@@ -25,10 +25,13 @@ def test_every_mechanism_is_audited_and_written_down(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     findings = json.loads((tmp_path / "epsilon.json").read_text())["findings"]
     assert [item["label"] for item in findings] == [
-        "uniform, 1024 people", "codebook, 1024 people", "codebook, assigned", "privunit, d=128",
-        "laplace, d=2", "laplace, d=128", "laplace, d=128, noise",
+        "uniform, 1024 people", "uniform, assigned",
+        "codebook, 1024 people", "codebook, assigned",
+        "privunit, d=128", "privunit, assigned",
+        "laplace, d=2", "laplace, d=128", "laplace, d=128, noise", "laplace, assigned",
         "gaussian, d=128, delta=0.3", "gaussian, d=128, delta=1e-06", "gaussian, d=128, delta=1e-06, noise",
-        "vmf, d=2", "vmf, d=128", "vmf, d=128, noise",
+        "gaussian, assigned",
+        "vmf, d=2", "vmf, d=128", "vmf, d=128, noise", "vmf, assigned",
     ]  # fmt: skip
     assert all(item["passed"] for item in findings)
     assert (tmp_path / "epsilon.svg").read_text().startswith("<svg")
