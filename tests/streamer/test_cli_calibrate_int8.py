@@ -32,7 +32,7 @@ from streamer.int8.accuracy import Accuracy
 from streamer.int8.capture import PARTS, Captured, Part, Reservoir, capture, scene_streams
 from streamer.int8.latency import latencies
 from streamer.int8.subjects import Subject
-from streamer.settings import AnonymizeSettings
+from streamer.settings import AnonymizeSettings, Precision
 
 
 def run(*arguments: str | Path) -> Result:
@@ -152,7 +152,10 @@ def test_capture_holds_what_the_models_are_shown(monkeypatch: pytest.MonkeyPatch
         for stream in streams:
             yield (frame for frame, _ in zip(stream, range(10), strict=False))
 
-    parts = capture(short(scene_streams(open_codebook(None))), AnonymizeSettings(engine="onnxruntime"))
+    parts = capture(
+        short(scene_streams(open_codebook(None))),
+        AnonymizeSettings(engine="onnxruntime", precision=Precision.FLOAT),
+    )
     for part in PARTS:
         decoder = parts[part].of(entry("decoder-v1").sha256)
         assert decoder
