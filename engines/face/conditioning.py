@@ -33,9 +33,10 @@ _HOLE_MARGIN_PX = 3
 # The mesh stops short of the hairline, and most of what a recogniser learns beside the face it learns there. Part of
 # the distance from chin to top; less on a head seen from below, whose forehead goes away from the viewer, and more on
 # one seen from above.
-_FOREHEAD_EXTRA, _FOREHEAD_LEAN, _FOREHEAD_LIMITS = 0.15, 1.0, (0.06, 0.19)
-# Cells take their colour from skin well inside the hole, never from hair at its rim.
-_GRID_ERODE_PX = 9
+_FOREHEAD_EXTRA, _FOREHEAD_LEAN, _FOREHEAD_LIMITS = 0.19, 1.0, (0.06, 0.23)
+# Cells take their colour from skin: within the hull of the points, drawn in by a factor and a distance in crop px. The
+# points end below the line of the hair.
+_SKIN_SCALE, _SKIN_ERODE_PX = 0.95, 2
 # Standard deviation, in cells, of the smoothing that takes the eyes and the mouth out of the grid.
 _GRID_SMOOTH_CELLS = 1.0
 # The outline is drawn in by this much, so that hair and background around the synthetic face stay out.
@@ -72,10 +73,24 @@ def hole_mask(mesh_xy_px: npt.ArrayLike, *, reach_px: int = 0) -> UInt8Array:
     # How far up the face a point lies: 0 at the middle, 1 at the top. Only the upper half is lifted.
     height = (points - (points[FOREHEAD_TOP] + points[CHIN]) / 2.0) @ up / max(float(up @ up) / 2.0, 1e-6)
     grown = grown + np.clip(height, 0.0, 1.0)[:, None] * up * extra
-    hull = cv2.convexHull(np.clip(grown + reach_px, -512.0, 512.0).astype(np.float32))
-    mask = np.zeros((CROP_SIDE_PX + 2 * reach_px,) * 2, dtype=np.uint8)
-    cv2.fillPoly(mask, [np.round(hull * (1 << _SHIFT)).astype(np.int32)], 1, cv2.LINE_8, _SHIFT)
+    mask = _hull(grown + reach_px, CROP_SIDE_PX + 2 * reach_px)
     return _as_u8(cv2.dilate(mask, _disc(_HOLE_MARGIN_PX)))
+
+
+def skin_mask(mesh_xy_px: Float64Array) -> UInt8Array:
+    """Where the colours of the real face may be read: well within it, and not in its hair.
+
+    Args:
+        mesh_xy_px: (468, 2 or 3), the REAL face's mesh in crop px.
+
+    Returns:
+        (128, 128) uint8, 1 on skin (with eyes and mouth, which the grid smooths away) and 0 elsewhere; empty
+        if the face is not in the crop.
+    """
+    points = mesh_xy_px[:, :2].astype(np.float64)
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2.0
+    hull = _hull(centre + (points - centre) * _SKIN_SCALE, CROP_SIDE_PX)
+    return _as_u8(cv2.erode(hull, _disc(_SKIN_ERODE_PX), borderType=cv2.BORDER_REPLICATE))
 
 
 def _forehead_extra(mesh_xyz_px: Float64Array) -> float:
@@ -107,33 +122,29 @@ def outline_mask(silhouette: UInt8Array, hole: UInt8Array) -> Float32Array:
     return _as_f32(soft * both)
 
 
-def colour_grid(crop_rgb_f32: Float32Array, hole: UInt8Array) -> Float32Array:
+def colour_grid(crop_rgb_f32: Float32Array, skin: UInt8Array) -> Float32Array:
     """`cell_colours` rounded to 32 levels, for pictures that stand alone.
 
     In time, rounding alone lets the pulse through: see `streamer.render.light`.
 
     Args and Returns: as `cell_colours`.
     """
-    return _as_f32(np.round(cell_colours(crop_rgb_f32, hole) * (GRID_LEVELS - 1)) / (GRID_LEVELS - 1))
+    return _as_f32(np.round(cell_colours(crop_rgb_f32, skin) * (GRID_LEVELS - 1)) / (GRID_LEVELS - 1))
 
 
-def cell_colours(crop_rgb_f32: Float32Array, hole: UInt8Array) -> Float32Array:
+def cell_colours(crop_rgb_f32: Float32Array, skin: UInt8Array) -> Float32Array:
     """Light and skin tone of the real face, too coarse for a face.
 
-    Cell means over skin inside the hole, then smoothed over neighbouring cells. Cells without skin take their
-    neighbours' colour.
+    Cell means over skin, then smoothed over neighbouring cells. Cells without skin take their neighbours' colour.
 
     Args:
         crop_rgb_f32: (128, 128, 3) float32 RGB in 0..1, the real crop.
-        hole: (128, 128) uint8, 1 in the hole.
+        skin: (128, 128) uint8, from `skin_mask`; where it is empty the whole crop gives its colour.
 
     Returns:
         (8, 8, 3) float32 in 0..1.
     """
-    inside = cv2.erode(hole, _disc(_GRID_ERODE_PX), borderType=cv2.BORDER_REPLICATE)
-    if not inside.any():
-        inside = hole if hole.any() else np.ones_like(hole)
-    weight = inside.astype(np.float32)
+    weight = (skin if skin.any() else np.ones_like(skin)).astype(np.float32)
     cells = (GRID_CELLS, GRID_CELLS)
     total = cv2.resize(crop_rgb_f32 * weight[..., None], cells, interpolation=cv2.INTER_AREA)
     share = cv2.resize(weight, cells, interpolation=cv2.INTER_AREA)
@@ -198,6 +209,14 @@ def pack(
     channels[8:11] = spread.transpose(2, 0, 1) * 2.0 - 1.0
     channels[11] = lines
     return channels
+
+
+def _hull(points_xy_px: Float64Array, side_px: int) -> UInt8Array:
+    """(side, side) uint8, 1 in the convex hull of the points."""
+    hull = cv2.convexHull(np.clip(points_xy_px, -512.0, 512.0).astype(np.float32))
+    mask = np.zeros((side_px, side_px), dtype=np.uint8)
+    cv2.fillPoly(mask, [np.round(hull * (1 << _SHIFT)).astype(np.int32)], 1, cv2.LINE_8, _SHIFT)
+    return mask
 
 
 def _disc(radius_px: int) -> UInt8Array:

@@ -239,7 +239,7 @@ class SampleMaker:
             seen = degrade.occlude(seen, scene.mesh, rng)
             # The synthetic face is shown whole: what covers the real one ends at the hole.
             truth = np.where(hole[..., None] > 0, truth, seen)
-        grid = conditioning.colour_grid(seen, hole)
+        grid = conditioning.colour_grid(seen, conditioning.skin_mask(scene.mesh))
         self._tones.append(grid[2:6, 2:6].mean(axis=(0, 1)))
         lines, blur_px = conditioning.drawing(target_mesh), float(rng.uniform(*_SOFTENED_PX))
         if self._held_out:

@@ -11,7 +11,7 @@ import numpy as np
 
 from calibration.codebook import SyntheticPerson
 from engines.appearance.picture import PICTURE_PX, finer_px
-from engines.face.conditioning import cell_colours, drawing, hole_mask, outline_mask, pack
+from engines.face.conditioning import cell_colours, drawing, hole_mask, outline_mask, pack, skin_mask
 from engines.face.gaze import turn_eyes
 from engines.face.pose import crop_from_mesh
 from engines.face.template import CROP_SIDE_PX, transform_points
@@ -97,7 +97,7 @@ def conditioned(frame: Frame, item: FaceToDraw, appearances: Appearances | None 
     warp = warp_field(target, clear_of_lashes(person.mesh_xyz_px, motion.openness))
     hole = hole_mask(real)
     turn_eyes(warp.source_xy_px, target, person.mesh_xyz_px, item.look_aside)
-    skin = look.skin(look.light(cell_colours(crop, hole)))
+    skin = look.skin(look.light(cell_colours(crop, skin_mask(real))))
     grid = look.grid_filter(skin.astype(np.float64), frame.pts_seconds).astype(np.float32)
     warped = apply_field(warp.source_xy_px, person.appearance_rgb_u8).astype(np.float32) / np.float32(255.0)
     conditioning = pack(warped, crop, hole, outline_mask(warp.silhouette, hole), grid, drawing(target))

@@ -94,44 +94,68 @@ def test_nothing_inside_the_hole_reaches_the_context() -> None:
     np.testing.assert_array_equal(packed(other, grid), before)
 
 
+@pytest.mark.parametrize("yaw", [-60.0, 0.0, 60.0])
+def test_colours_are_read_from_skin_alone(yaw: float) -> None:
+    mesh = crop_mesh(yaw)
+    skin, hole = conditioning.skin_mask(mesh), conditioning.hole_mask(mesh)
+    well_inside = cv2.erode(hole, np.ones((9, 9), np.uint8))
+    assert skin.any()
+    assert not (skin > well_inside).any()
+
+
+def test_the_line_of_the_hair_leaves_the_grid_alone() -> None:
+    mesh = crop_mesh()
+    crop = np.full((128, 128, 3), 0.7, dtype=np.float32)
+    before = conditioning.colour_grid(crop, conditioning.skin_mask(mesh))
+    crop[: int(mesh[:, 1].min())] = 0.05
+    np.testing.assert_array_equal(conditioning.colour_grid(crop, conditioning.skin_mask(mesh)), before)
+
+
+def test_grid_of_a_face_outside_the_crop_is_finite() -> None:
+    mesh = crop_mesh() + np.array([400.0, 0.0, 0.0])
+    assert not conditioning.skin_mask(mesh).any()
+    grid = conditioning.colour_grid(np.full((128, 128, 3), 0.25, np.float32), conditioning.skin_mask(mesh))
+    np.testing.assert_allclose(grid, 0.25, atol=1 / 31)
+
+
 def test_grid_is_blind_to_texture() -> None:
-    hole = conditioning.hole_mask(crop_mesh())
+    skin = conditioning.skin_mask(crop_mesh())
     flat = np.full((128, 128, 3), 0.5, dtype=np.float32)
     checker = ((np.indices((128, 128)).sum(axis=0) % 2) * 2 - 1).astype(np.float32)
     textured = flat + 0.3 * checker[..., None]
-    change = conditioning.colour_grid(flat, hole) - conditioning.colour_grid(textured, hole)
+    change = conditioning.colour_grid(flat, skin) - conditioning.colour_grid(textured, skin)
     assert np.abs(change).max() < 1.5 / 31  # one level of rounding
 
 
 def test_grid_does_not_show_eyes_and_mouth() -> None:
     mesh = crop_mesh()
-    hole = conditioning.hole_mask(mesh)
+    skin = conditioning.skin_mask(mesh)
     flat = np.full((128, 128, 3), 0.6, dtype=np.float32)
     face = flat.copy()
     face[filled(mesh[EYE_LEFT, :2])] = 0.05
     face[filled(mesh[LIPS_OUTER, :2])] = (0.5, 0.2, 0.2)
-    change = np.abs(conditioning.colour_grid(face, hole) - conditioning.colour_grid(flat, hole))
+    change = np.abs(conditioning.colour_grid(face, skin) - conditioning.colour_grid(flat, skin))
     assert change.max() < 0.08
 
 
 def test_grid_is_small_coarse_and_ignores_what_lies_outside() -> None:
-    hole = conditioning.hole_mask(crop_mesh())
+    skin = conditioning.skin_mask(crop_mesh())
     crop = np.random.default_rng(2).random((128, 128, 3), dtype=np.float32)
-    grid = conditioning.colour_grid(crop, hole)
+    grid = conditioning.colour_grid(crop, skin)
     assert grid.shape == (8, 8, 3)
     levels = grid * 31
     np.testing.assert_allclose(levels, np.round(levels), atol=1e-4)
     other = crop.copy()
-    other[hole == 0] = 0.0
-    np.testing.assert_array_equal(conditioning.colour_grid(other, hole), grid)
+    other[skin == 0] = 0.0
+    np.testing.assert_array_equal(conditioning.colour_grid(other, skin), grid)
 
 
 def test_grid_follows_the_light() -> None:
-    hole = conditioning.hole_mask(crop_mesh())
+    skin = conditioning.skin_mask(crop_mesh())
     ramp = np.repeat(np.linspace(0.2, 0.8, 128, dtype=np.float32)[None, :, None], 128, 0).repeat(3, 2)
-    grid = conditioning.colour_grid(ramp, hole)
+    grid = conditioning.colour_grid(ramp, skin)
     assert grid[4, 5, 0] - grid[4, 2, 0] > 0.1
-    assert np.isfinite(conditioning.colour_grid(ramp, np.zeros_like(hole))).all()
+    assert np.isfinite(conditioning.colour_grid(ramp, np.zeros_like(skin))).all()
 
 
 def test_outline_stays_inside_silhouette_and_hole() -> None:

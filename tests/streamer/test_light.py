@@ -13,15 +13,15 @@ FRAMES_PER_SECOND, PULSE_HZ = 25, 1.2
 def mean_grids(amplitude_grey: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean colour per frame of rounded and of steady grids of a still face with noise and a pulse."""
     generator = np.random.default_rng(1)
-    hole = np.zeros((128, 128), np.uint8)
-    hole[12:118, 22:106] = 1
+    face = np.zeros((128, 128), np.uint8)
+    face[21:109, 31:97] = 1
     across = np.linspace(0.75, 1.1, 128)[None, :, None]
     skin = np.broadcast_to(np.array([0.72, 0.55, 0.45]) * across, (128, 128, 3))
     steady, rounded, held = SteadyGrid(), [], []
     for frame in range(200):
         beat = amplitude_grey / 255 * np.sin(2 * np.pi * PULSE_HZ * frame / FRAMES_PER_SECOND)
         noisy = skin + beat * np.array([0.5, 1.0, 0.6]) + generator.normal(0, 2 / 255, skin.shape)
-        cells = cell_colours(noisy.astype(np.float32), hole)
+        cells = cell_colours(noisy.astype(np.float32), face)
         rounded.append((np.round(cells * (GRID_LEVELS - 1)) / (GRID_LEVELS - 1)).mean(axis=(0, 1)))
         held.append(steady(cells).mean(axis=(0, 1)))
     return np.array(rounded), np.array(held)
