@@ -30,7 +30,7 @@ def attributes(
             min=0.0,
             max=100.0,
             help="Most people linked or named by a part, in percent, in place of 10 for what the decoder is told, 12"
-            " for the drawn face and 20 for the output.",
+            " for the drawn face and 15 for the output.",
         ),
     ] = None,
     codebook: CodebookPath = None,
