@@ -33,7 +33,7 @@ _HOLE_MARGIN_PX = 3
 # The mesh stops short of the hairline, and most of what a recogniser learns beside the face it learns there. Part of
 # the distance from chin to top; less on a head seen from below, whose forehead goes away from the viewer, and more on
 # one seen from above.
-_FOREHEAD_EXTRA, _FOREHEAD_LEAN, _FOREHEAD_LIMITS = 0.19, 1.0, (0.06, 0.23)
+_FOREHEAD_EXTRA, _FOREHEAD_LEAN, _FOREHEAD_LIMITS = 0.19, 2.0, (0.06, 0.24)
 # Cells take their colour from skin: within the hull of the points, drawn in by a factor and a distance in crop px. The
 # points end below the line of the hair.
 _SKIN_SCALE, _SKIN_ERODE_PX = 0.95, 2
