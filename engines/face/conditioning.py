@@ -36,7 +36,7 @@ _HOLE_MARGIN_PX = 3
 _FOREHEAD_EXTRA, _FOREHEAD_LEAN, _FOREHEAD_LIMITS = 0.19, 2.0, (0.06, 0.24)
 # Cells take their colour from skin: within the hull of the points, drawn in by a factor and a distance in crop px. The
 # points end below the line of the hair.
-_SKIN_SCALE, _SKIN_ERODE_PX = 0.95, 2
+_SKIN_SCALE, _SKIN_ERODE_PX = 0.95, 4
 # Standard deviation, in cells, of the smoothing that takes the eyes and the mouth out of the grid.
 _GRID_SMOOTH_CELLS = 1.0
 # The outline is drawn in by this much, so that hair and background around the synthetic face stay out.
