@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.audit.rates import Rate, area_under_curve, effective_trials, rank1, split_scores, tar_at_far
+from calibration.audit.rates import (
+    Rate,
+    area_under_curve,
+    effective_trials,
+    rank1,
+    same_person,
+    split_scores,
+    tar_at_far,
+)
 from calibration.audit.vectors import Float64Array, FloatArray, IntArray, LinearMap, cosines
 
 LINKED_AT_FAR = 1e-2
@@ -104,7 +112,7 @@ def link_tracks(attributes: FloatArray, people: IntArray, *, metric: str = "lear
     linked, asked = [], []
     for tried in (half == 0, half == 1):
         scores = compare(values[~tried], who[~tried], values[tried])
-        same = who[tried][:, None] == who[tried][None, :]
+        same = same_person(who[tried], who[tried])
         above = np.triu(np.ones(same.shape, dtype=bool), k=1)
         genuine.append(scores[above & same])
         impostor.append(scores[above & ~same])
